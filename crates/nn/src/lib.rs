@@ -1,0 +1,23 @@
+//! Network parts that know no paper: transformer blocks over fused attention, position codes, the ViT encoder that all
+//! pre-training methods share, causal convolution, and the checks at the entrances.
+//!
+//! Letters in names: B clips, N tokens, I chosen tokens, D width, H heads, T frames, C channels, Q queries, M memory.
+
+mod block;
+mod conv;
+mod cubes;
+mod error;
+pub mod init;
+mod losses;
+mod position;
+mod shape;
+mod vit;
+
+pub use block::{Block, CrossBlock, Recompute, Stack, StackConfig, additive_mask, layer_norm};
+pub use conv::{CausalConv3d, Conv3dConfig, FrameGroupNorm};
+pub use cubes::Cubes;
+pub use error::{During, NnError};
+pub use losses::Losses;
+pub use position::{Position, position_codes};
+pub use shape::{expect_kind, expect_shape};
+pub use vit::{Vit, VitConfig};

@@ -1,0 +1,126 @@
+use std::borrow::Borrow;
+
+use serde::{Deserialize, Serialize};
+use spec::Patch;
+use tch::nn::{self, Path};
+use tch::{Kind, Tensor};
+
+use crate::{Cubes, NnError, Position, Recompute, Stack, StackConfig, init, layer_norm, position_codes};
+
+/// A video ViT: the `[model.encoder]` section of every pre-training preset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VitConfig {
+    /// Values per token.
+    pub width: i64,
+    /// Number of blocks.
+    pub depth: i64,
+    /// Attention heads; divides `width`.
+    pub heads: i64,
+    /// Position codes.
+    pub position: Position,
+    /// Which activations are kept for the backward pass.
+    pub recompute: Recompute,
+}
+
+impl VitConfig {
+    fn stack(&self) -> StackConfig {
+        StackConfig { width: self.width, depth: self.depth, heads: self.heads }
+    }
+
+    /// Checks widths and heads.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] with the value.
+    pub fn check(&self) -> Result<(), NnError> {
+        self.stack().check()
+    }
+}
+
+/// The encoder that all pre-training methods train and all evaluations read: cubes to tokens by one linear map, position
+/// codes, pre-norm blocks, a final norm. No class token, as in VideoMAE.
+///
+/// It sees the tokens it is given and no others, so masking is a matter of which indices come in.
+#[derive(Debug)]
+pub struct Vit {
+    embed: nn::Linear,
+    blocks: Stack,
+    norm: nn::LayerNorm,
+    cfg: VitConfig,
+}
+
+impl Vit {
+    /// Variables `embed`, `blocks.<i>` and `norm` under `p`.
+    ///
+    /// # Errors
+    /// [`VitConfig::check`].
+    pub fn new<'a>(p: impl Borrow<Path<'a>>, cfg: &VitConfig, patch: Patch) -> Result<Self, NnError> {
+        let p = p.borrow();
+        Ok(Vit {
+            embed: init::linear(p / "embed", patch.num_pixels() * 3, cfg.width),
+            blocks: Stack::new(p / "blocks", &cfg.stack(), cfg.recompute)?,
+            norm: layer_norm(&(p / "norm"), cfg.width),
+            cfg: cfg.clone(),
+        })
+    }
+
+    /// Values per token.
+    pub fn width(&self) -> i64 {
+        self.cfg.width
+    }
+
+    /// Chosen tokens through all blocks: `[B, I, D]`.
+    ///
+    /// * `index_bi` - token indices `[B, I]` int64; the pixels of all others are never read
+    /// * `mask_ii` - added to the attention logits, `[I, I]`; `None`: each chosen token sees each other
+    ///
+    /// # Errors
+    /// [`NnError::Shape`], [`NnError::Torch`], [`NnError::OutOfMemory`].
+    pub fn encode(&self, cubes: &Cubes, index_bi: &Tensor, mask_ii: Option<&Tensor>) -> Result<Tensor, NnError> {
+        let pixels = cubes.normalised(index_bi)?.apply(&self.embed);
+        let tokens = pixels + position_codes(self.cfg.position, cubes.grid(), index_bi, self.cfg.width);
+        Ok(self.blocks.forward(tokens, mask_ii)?.apply(&self.norm))
+    }
+
+    /// All tokens of each clip in grid order: `[B, N, D]`, for evaluation.
+    ///
+    /// # Errors
+    /// As [`Vit::encode`].
+    pub fn encode_all(&self, cubes: &Cubes) -> Result<Tensor, NnError> {
+        let all = Tensor::arange(cubes.grid().num_tokens(), (Kind::Int64, cubes.device()));
+        self.encode(cubes, &all.expand([cubes.num_clips(), -1], false), None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spec::Grid;
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn pixels_of_tokens_left_out_are_never_read() {
+        let (grid, patch) = (Grid { t: 2, h: 2, w: 2 }, Patch { t: 2, h: 4, w: 4 });
+        let cfg =
+            VitConfig { width: 12, depth: 2, heads: 2, position: Position::Separable, recompute: Recompute::None };
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vit = Vit::new(vs.root(), &cfg, patch).unwrap();
+        tch::manual_seed(0);
+        let clip = Tensor::randint(256, [1, 4, 8, 8, 3], (Kind::Int64, Device::Cpu)).to_kind(Kind::Uint8);
+        let visible = Tensor::from_slice2(&[[1i64, 6]]);
+        let run = |clip: &Tensor| vit.encode(&Cubes::new(clip, grid, patch).unwrap(), &visible, None).unwrap();
+
+        // Token 1 is (0, 0, 1), token 6 is (1, 1, 0): everything else may change.
+        let keep = Tensor::zeros([1, 4, 8, 8, 3], (Kind::Bool, Device::Cpu));
+        let _ = keep.narrow(1, 0, 2).narrow(2, 0, 4).narrow(3, 4, 4).fill_(1);
+        let _ = keep.narrow(1, 2, 2).narrow(2, 4, 4).narrow(3, 0, 4).fill_(1);
+        let changed = clip.where_self(&keep, &(255 - &clip));
+        assert!(!clip.equal(&changed));
+        assert!(run(&clip).equal(&run(&changed)));
+
+        let one_pixel = clip.copy();
+        let _ = one_pixel.get(0).get(3).get(7).get(2).fill_(7);
+        assert!(!run(&clip).equal(&run(&one_pixel)));
+    }
+}

@@ -1,0 +1,23 @@
+//! Compiles the C++ shim against the libtorch that torch-sys found, and passes that folder on.
+use std::path::PathBuf;
+
+fn main() {
+    let lib = PathBuf::from(std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys reports where libtorch lies"));
+    let include = lib.with_file_name("include");
+    // A distribution's C++ ABI is the new one; the macro must agree with libtorch's own build.
+    let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .opt_level(2)
+        .warnings(false)
+        .include(&include)
+        .include(include.join("torch/csrc/api/include"))
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .file("shim/memory.cpp")
+        .file("shim/autograd.cpp")
+        .compile("longvid_shim");
+    println!("cargo:rerun-if-changed=shim");
+    println!("cargo:libtorch={}", lib.display());
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+}

@@ -1,0 +1,17 @@
+//! What tch lacks: exact memory counters, malloc tuning, activation checkpointing, fused AdamW, loading CUDA.
+//!
+//! This is the one room with unsafe code and C++. It knows nothing of networks: tensors and closures come in as values.
+//! Every call into the C++ shim is wrapped in try/catch on that side and comes back as [`Error`].
+
+mod adamw;
+mod checkpoint;
+mod cuda;
+mod error;
+pub mod malloc;
+pub mod memory;
+mod shim;
+
+pub use adamw::{AdamWStep, fused_adamw, total_norm};
+pub use checkpoint::checkpoint;
+pub use cuda::{CudaBackend, load_cuda};
+pub use error::{Error, is_out_of_memory};

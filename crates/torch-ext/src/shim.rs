@@ -1,0 +1,75 @@
+//! Declarations of `shim/*.cpp`, and the way back for its errors.
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+
+use tch::Tensor;
+pub(crate) use torch_sys::C_tensor;
+
+use crate::Error;
+
+pub(crate) type Run = extern "C" fn(*mut c_void, *const *mut C_tensor, c_int, *mut *mut C_tensor) -> c_int;
+pub(crate) type Drop = extern "C" fn(*mut c_void);
+
+unsafe extern "C" {
+    pub(crate) fn lv_last_error() -> *const c_char;
+    pub(crate) fn lv_set_last_error(message: *const c_char);
+    pub(crate) fn lv_memory_install() -> c_int;
+    pub(crate) fn lv_memory_stats(out: *mut i64);
+    pub(crate) fn lv_memory_reset_peak();
+    pub(crate) fn lv_memory_set_limit(bytes: i64);
+    pub(crate) fn lv_device_stats(device_type: c_int, index: c_int, out: *mut i64) -> c_int;
+    pub(crate) fn lv_device_reset_peak(device_type: c_int, index: c_int) -> c_int;
+    pub(crate) fn lv_device_memory_info(device_type: c_int, index: c_int, out: *mut i64) -> c_int;
+    pub(crate) fn lv_checkpoint(
+        run: Run,
+        drop: Drop,
+        closure: *mut c_void,
+        inputs: *const *mut C_tensor,
+        num_inputs: c_int,
+        output: *mut *mut C_tensor,
+    ) -> c_int;
+    #[allow(clippy::too_many_arguments, reason = "mirrors at::_fused_adamw_")]
+    pub(crate) fn lv_fused_adamw(
+        params: *const *mut C_tensor,
+        grads: *const *mut C_tensor,
+        exp_avgs: *const *mut C_tensor,
+        exp_avg_sqs: *const *mut C_tensor,
+        steps: *const *mut C_tensor,
+        n: c_int,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
+    ) -> c_int;
+    pub(crate) fn lv_total_norm(list: *const *mut C_tensor, n: c_int, output: *mut *mut C_tensor) -> c_int;
+}
+
+/// Handles of tensors that stay ours; valid as long as `tensors` is.
+pub(crate) fn handles(tensors: &[Tensor]) -> Vec<*mut C_tensor> {
+    tensors.iter().map(|t| t.as_ptr().cast_mut()).collect()
+}
+
+/// The message of this thread's last failed call.
+pub(crate) fn last_error() -> String {
+    // SAFETY: the shim returns a pointer to a thread-local std::string, valid until this thread's next failing call.
+    unsafe { CStr::from_ptr(lv_last_error()) }.to_string_lossy().into_owned()
+}
+
+/// Leaves a message for the C++ side, which throws it on.
+pub(crate) fn set_last_error(message: &str) {
+    let message = CString::new(message.replace('\0', " ")).unwrap_or_default();
+    // SAFETY: the shim copies the string before it returns.
+    unsafe { lv_set_last_error(message.as_ptr()) };
+}
+
+/// Turns the shim's status into a result.
+pub(crate) fn check(status: c_int, during: &'static str) -> Result<(), Error> {
+    if status == 0 { Ok(()) } else { Err(Error::torch(during, &last_error())) }
+}
+
+/// Takes ownership of the tensor that a shim call wrote.
+pub(crate) fn take(status: c_int, output: *mut C_tensor, during: &'static str) -> Result<Tensor, Error> {
+    check(status, during)?;
+    // SAFETY: on status 0 the shim has written a `new at::Tensor`, which from_ptr takes over.
+    Ok(unsafe { Tensor::from_ptr(output) })
+}

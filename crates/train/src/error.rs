@@ -1,0 +1,230 @@
+use std::path::PathBuf;
+
+use nn::NnError;
+use safetensors::SafeTensorError;
+
+/// What can go wrong while training, or with what a run keeps on disk.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A setting of the `[train]` section makes no sense.
+    #[error("{key} = {value} is out of range: it must be {rule}")]
+    OutOfRange {
+        /// The setting, in the preset's words.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// The condition that failed, readable after "it must be".
+        rule: &'static str,
+    },
+    /// The system refused to read or write, a full disk included. What was there before is still there.
+    #[error("cannot {doing} {path:?}")]
+    Io {
+        /// Read, write, rename, ...
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// Another process trains in this folder.
+    #[error("another process is training in {path:?}; wait for it or use another --out")]
+    InUse {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// A fresh start in a folder that already holds a run.
+    #[error("{path:?} already holds a run; continue it with --resume or use another --out")]
+    HoldsRun {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// A fresh start in a folder with files that are not a run's.
+    #[error("{path:?} is not empty (it holds {entry:?}); use another --out")]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// One of the files in it.
+        entry: String,
+    },
+    /// `--resume` where no run was started.
+    #[error("{path:?} holds no run; start it without --resume")]
+    NoRun {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// The folder or checkpoint belongs to a run with other settings.
+    #[error("{path:?} holds a run of other settings ({differences}); --resume with the same preset, or use another --out")]
+    OtherConfig {
+        /// The run folder or checkpoint.
+        path: PathBuf,
+        /// Every key that differs, with both values.
+        differences: String,
+    },
+    /// A resolved config is not TOML.
+    #[error("the resolved config {origin} is not TOML")]
+    ConfigText {
+        /// The file it stands in, or "of this run".
+        origin: String,
+        /// What the parser said.
+        source: toml::de::Error,
+    },
+    /// `run.json` is not what a run writes.
+    #[error("{path:?} is damaged")]
+    RunRecord {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+
+    /// The file ends before what its header announces.
+    #[error("{path:?} is truncated: {num_bytes} bytes are fewer than its header announces")]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Its length, bytes.
+        num_bytes: usize,
+    },
+    /// The file is of another format altogether, or its header is damaged.
+    #[error("{path:?} is not a safetensors file, or its header is damaged")]
+    NotSafetensors {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: SafeTensorError,
+    },
+    /// A safetensors file of another program.
+    #[error("{path:?} is a safetensors file, but longvid did not write it")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is of a format version that this program does not know yet.
+    #[error("{path:?} has format version {found}, this program reads up to {known}; update longvid")]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// The file's version.
+        found: String,
+        /// The newest version that can be read.
+        known: u32,
+    },
+    /// A tokenizer where an encoder is wanted, and the like.
+    #[error("{path:?} holds the weights of kind {found:?}, not {wanted:?}")]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// Its kind.
+        found: String,
+        /// The kind that was asked for.
+        wanted: String,
+    },
+    /// The contents do not have the checksum that was written with them.
+    #[error("{path:?} is damaged: its checksum does not fit its contents; restore or write it again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The checkpoint and the one before it are both unreadable.
+    #[error("no checkpoint is readable, neither the last nor {previous:?}; start again with another --out")]
+    NoCheckpointLeft {
+        /// The checkpoint before the last.
+        previous: PathBuf,
+        /// What is wrong with it.
+        source: Box<TrainError>,
+    },
+    /// A tensor's element type cannot be stored.
+    #[error("tensor {name} is of type {kind}, which weight files do not hold")]
+    ElementType {
+        /// The tensor.
+        name: String,
+        /// Its element type.
+        kind: String,
+    },
+
+    /// The weights lack a variable of the model.
+    #[error("the weights lack the model's variable {name}: they belong to another model")]
+    MissingVariable {
+        /// The first variable, by name, that is missing.
+        name: String,
+    },
+    /// The weights hold what the model does not have.
+    #[error("the weights hold {count} variables that the model lacks, first {name}: they belong to another model")]
+    ExtraVariables {
+        /// The first of them, by name.
+        name: String,
+        /// How many.
+        count: usize,
+    },
+    /// A variable has another shape in the weights than in the model.
+    #[error("variable {name} has shape {found:?} in the weights, {wanted:?} in the model")]
+    VariableShape {
+        /// The variable.
+        name: String,
+        /// Its shape in the weights.
+        found: Vec<i64>,
+        /// Its shape in the model.
+        wanted: Vec<i64>,
+    },
+
+    /// The loss or the gradient became NaN or infinite. The step was not taken; the last checkpoint is intact.
+    #[error("the {what} is {value} at step {step}; lower train.learning_rate or train.clip_grad_norm")]
+    NotFinite {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The step, from 1.
+        step: u64,
+    },
+    /// Memory ran out in forward, backward or the optimizer.
+    #[error(
+        "step {step} ran out of memory: tensors held {} at the peak, {} of them for weights, gradients and optimizer; \
+         lower train.batch or clip.num_frames, or switch checkpointing on",
+        Size(*.peak_bytes),
+        Size(*.in_use_bytes)
+    )]
+    OutOfMemory {
+        /// The step, from 1.
+        step: u64,
+        /// The most bytes that tensors held since the last log line; `None` where nothing counts them.
+        peak_bytes: Option<i64>,
+        /// Bytes that tensors still held after the step was abandoned.
+        in_use_bytes: Option<i64>,
+        /// Where, in libtorch's words.
+        source: NnError,
+    },
+    /// Any other failure of libtorch within a step.
+    #[error("step {step} failed")]
+    Step {
+        /// The step, from 1.
+        step: u64,
+        /// Where, in libtorch's words.
+        source: NnError,
+    },
+    /// Something inside the step panicked that is not libtorch: a bug of this program.
+    #[error("step {step} hit a bug of this program ({said}); please report it")]
+    Panicked {
+        /// The step, from 1.
+        step: u64,
+        /// The panic's message and place.
+        said: String,
+    },
+    /// A failure of libtorch outside a step.
+    #[error(transparent)]
+    Nn(#[from] NnError),
+}
+
+/// A size for people: GiB or "an unknown amount".
+struct Size(Option<i64>);
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(bytes) => write!(f, "{:.2} GiB", bytes as f64 / f64::from(1 << 30)),
+            None => write!(f, "an unknown amount"),
+        }
+    }
+}

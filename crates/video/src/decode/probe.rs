@@ -1,0 +1,175 @@
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Reject, child};
+use crate::{Ffmpeg, VideoError};
+
+/// Readers of ffmpeg that turn text, still pictures or lists of other files into "video".
+const NOT_VIDEO: [&str; 6] = ["tty", "image2", "concat", "hls", "dash", "ffmetadata"];
+
+/// What the container says about a file's first video stream, from its packets and without decoding.
+#[derive(Debug)]
+pub(super) struct Probe {
+    /// Packets of the video stream, one per frame.
+    pub(super) num_packets: u64,
+    /// Average rate over the whole stream.
+    pub(super) frames_per_sec: f64,
+}
+
+/// One mapped stream as its packets show it.
+#[derive(Clone, Default)]
+struct Stream {
+    secs_per_tick: f64,
+    num_packets: u64,
+    first_tick: Option<i64>,
+    end_tick: i64,
+}
+
+/// Lists the packets of the file's streams; [`Reject`] when that is already enough to refuse it.
+pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path, limit: Duration) -> Result<Result<Probe, Reject>, VideoError> {
+    let mut command = ffmpeg.command();
+    command.args(["-nostats", "-protocol_whitelist", "file", "-i"]).arg(input(path));
+    command.args(["-map", "0:V:0", "-map", "0:a?", "-c", "copy", "-f", "framecrc", "pipe:1"]);
+    let (streams, exit) = child::run(&mut command, limit, read_packets)
+        .map_err(|source| VideoError::NoFfmpeg { program: ffmpeg.program().to_owned(), source })?;
+    if exit.timed_out {
+        return Ok(Err(Reject::TimeLimit { limit_secs: limit.as_secs() }));
+    }
+    Ok(judge(&exit.stderr, &streams))
+}
+
+/// A path as ffmpeg takes it literally: never a URL, an option or a pattern.
+pub(super) fn input(path: &Path) -> OsString {
+    let mut input = OsString::from("file:");
+    input.push(path);
+    input
+}
+
+/// Reads `#tb STREAM: NUM/DEN` and `STREAM, DTS, PTS, DURATION, ...` lines.
+fn read_packets(out: &mut child::Output<'_>) -> Vec<Stream> {
+    let mut streams: Vec<Stream> = Vec::new();
+    for line in BufReader::new(out).lines().map_while(Result::ok) {
+        if let Some((index, secs_per_tick)) = line.strip_prefix("#tb ").and_then(time_base) {
+            streams.resize(streams.len().max(index + 1), Stream::default());
+            streams[index].secs_per_tick = secs_per_tick;
+        } else if !line.starts_with('#') {
+            add_packet(&mut streams, &line);
+        }
+    }
+    streams
+}
+
+fn time_base(text: &str) -> Option<(usize, f64)> {
+    let (index, ratio) = text.split_once(": ")?;
+    let (num, den) = ratio.split_once('/')?;
+    let index = index.parse().ok().filter(|index| *index < 1000)?;
+    Some((index, num.trim().parse::<f64>().ok()? / den.trim().parse::<f64>().ok()?))
+}
+
+fn add_packet(streams: &mut [Stream], line: &str) {
+    let mut fields = line.split(',').map(|field| field.trim().parse::<i64>());
+    let (Some(Ok(index)), Some(dts), Some(pts), Some(ticks)) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
+        return;
+    };
+    let Some(stream) = usize::try_from(index).ok().and_then(|index| streams.get_mut(index)) else { return };
+    stream.num_packets += 1;
+    // Some AVI packets have no presentation time; ffmpeg prints "NOPTS" or the smallest number.
+    let known = |tick: Result<i64, _>| tick.ok().filter(|tick| *tick > i64::MIN / 2);
+    if let Some(tick) = known(pts).or_else(|| known(dts)) {
+        stream.first_tick = Some(stream.first_tick.map_or(tick, |first| first.min(tick)));
+        stream.end_tick = stream.end_tick.max(tick + ticks.unwrap_or(0).max(0));
+    }
+}
+
+fn judge(said: &str, streams: &[Stream]) -> Result<Probe, Reject> {
+    let Some(format) = said.lines().find_map(|line| line.strip_prefix("Input #0, ")) else {
+        return Err(Reject::NotMedia { said: first_line(said) });
+    };
+    let format = format.split_once(", from").map_or(format, |(format, _)| format);
+    if NOT_VIDEO.contains(&format) || format.ends_with("_pipe") {
+        return Err(Reject::NotVideo { format: format.to_owned() });
+    }
+    let lines = || said.lines().take_while(|line| !line.starts_with("Output #0")).filter(|l| l.starts_with("  Stream #"));
+    if !lines().any(|line| line.contains(": Video: ") && !line.contains("(attached pic)")) {
+        return Err(Reject::NoVideoStream);
+    }
+    let Some(video) = streams.first().filter(|stream| stream.num_packets > 0) else { return Err(Reject::NoFrames) };
+    let span_secs = (video.end_tick - video.first_tick.unwrap_or(0)) as f64 * video.secs_per_tick;
+    if video.num_packets == 1 {
+        return Err(Reject::SingleFrame);
+    }
+    let frames_per_sec = video.num_packets as f64 / span_secs;
+    if !(frames_per_sec > 0.01 && frames_per_sec <= 1000.0) {
+        return Err(Reject::BadRate { frames_per_sec });
+    }
+    // A stream of another kind may be the one that lasts longest, so only audio and video bound the duration.
+    if lines().all(|line| line.contains(": Video: ") || line.contains(": Audio: "))
+        && let Some(said_secs) = said.lines().find_map(duration_secs)
+    {
+        let end_secs = streams.iter().map(|s| s.end_tick as f64 * s.secs_per_tick).fold(0.0, f64::max);
+        if end_secs < said_secs - (2.0 / frames_per_sec).max(0.02 * said_secs) {
+            return Err(Reject::EndsEarly { end_secs, said_secs });
+        }
+    }
+    Ok(Probe { num_packets: video.num_packets, frames_per_sec })
+}
+
+/// `  Duration: 00:00:10.38, start: ...` in seconds.
+fn duration_secs(line: &str) -> Option<f64> {
+    let clock = line.strip_prefix("  Duration: ")?.split(',').next()?;
+    clock.split(':').try_fold(0.0, |secs, part| Some(secs * 60.0 + part.parse::<f64>().ok()?))
+}
+
+/// The first line of error output without the decoder's address in memory, which differs from run to run.
+pub(super) fn first_line(said: &str) -> String {
+    let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
+    match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((_, message)) => message.to_owned(),
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_packets_over_the_span_of_their_times() {
+        // Three packets in decoding order; presented at 0, 512 and 1024 of 1/12800 s: 25 frames per second.
+        let mut streams = vec![Stream { secs_per_tick: 1.0 / 12_800.0, ..Stream::default() }];
+        for line in ["0, -512, 0, 512, 9, 0xab", "0, 0, 1024, 512, 9, 0xab", "0, 512, 512, 512, 9, 0xab"] {
+            add_packet(&mut streams, line);
+        }
+        let said = "Input #0, mov,mp4, from 'a':\n  Duration: 00:00:00.12, start: 0\n  Stream #0:0: Video: h264\n";
+        let probe = judge(said, &streams).unwrap();
+        assert!((probe.frames_per_sec - 25.0).abs() < 1e-9, "{probe:?}");
+        let longer = said.replace("00:00:00.12", "00:01:40.00");
+        assert!(matches!(judge(&longer, &streams), Err(Reject::EndsEarly { said_secs: 100.0, .. })));
+        let subtitled = longer + "  Stream #0:1: Subtitle: mov_text\n";
+        assert!(judge(&subtitled, &streams).is_ok(), "a long subtitle track is not a cut-off video");
+    }
+
+    #[test]
+    fn packets_without_presentation_time_count_by_decoding_time() {
+        let mut streams = vec![Stream { secs_per_tick: 0.1, ..Stream::default() }];
+        add_packet(&mut streams, "0, 0, NOPTS, 1, 9, 0xab");
+        add_packet(&mut streams, "0, 1, -9223372036854775808, 1, 9, 0xab");
+        assert_eq!((streams[0].num_packets, streams[0].end_tick), (2, 2));
+    }
+
+    #[test]
+    fn a_cover_picture_is_not_a_video_stream() {
+        let said = "Input #0, mp3, from 'a':\n  Stream #0:0: Audio: mp3\n  Stream #0:1: Video: png, 8x8 (attached pic)\n";
+        assert!(matches!(judge(said, &[]), Err(Reject::NoVideoStream)));
+    }
+
+    #[test]
+    fn addresses_are_left_out_of_messages() {
+        assert_eq!(first_line("\n[mov,mp4 @ 0x1f89df00] moov atom not found\nx"), "moov atom not found");
+        assert_eq!(first_line(""), "no message");
+    }
+}

@@ -1,0 +1,205 @@
+use std::path::PathBuf;
+
+/// What can go wrong between a folder of videos and a batch of clips.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VideoError {
+    /// No usable ffmpeg: not installed, not executable, or another program under that name.
+    #[error("cannot run ffmpeg ({program:?}); run `make setup`, or set LONGVID_FFMPEG to the program")]
+    NoFfmpeg {
+        /// What was tried last.
+        program: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file or folder cannot be read or written.
+    #[error("cannot {action} {path:?}")]
+    Io {
+        /// What was attempted: "read", "write", "create" ...
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// HDF5 refused an operation on a store.
+    #[error("cannot {action} store {path:?}")]
+    Hdf5 {
+        /// What was attempted.
+        action: &'static str,
+        /// The store.
+        path: PathBuf,
+        /// What HDF5 said.
+        source: hdf5::Error,
+    },
+    /// The disk has too little room for the next video; everything before it is kept.
+    #[error("the disk of {path:?} is full: {free_bytes} bytes free, {needed_bytes} needed; make room and run the same command again to go on")]
+    DiskFull {
+        /// The file being written.
+        path: PathBuf,
+        /// Bytes free for this user.
+        free_bytes: u64,
+        /// Bytes that the next write asks for, a margin included.
+        needed_bytes: u64,
+    },
+    /// The file is not HDF5, is cut short, or lacks a part that every store has.
+    #[error("{path:?} is not a readable {wanted} ({problem}); make it again")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// The kind that was wanted: "clip store" or "token store".
+        wanted: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A store of another kind was given.
+    #[error("{path:?} is a {found}, but a {wanted} is wanted here")]
+    WrongKind {
+        /// The file.
+        path: PathBuf,
+        /// Its `format` attribute.
+        found: String,
+        /// The kind that was wanted.
+        wanted: &'static str,
+    },
+    /// The store was written by a later version of this program.
+    #[error("{path:?} has format version {found}, this program reads up to {known}: update the program or make the store again")]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its `format_version`.
+        found: u32,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// There is no store yet, but an import into it was interrupted.
+    #[error("{path:?} is not finished: its import was interrupted; run the same import again to go on")]
+    Unfinished {
+        /// The store as it will be called.
+        path: PathBuf,
+    },
+    /// A finished store of that name is already there.
+    #[error("{path:?} already exists; remove it or choose another name")]
+    Exists {
+        /// The store.
+        path: PathBuf,
+    },
+    /// Another process is writing the same store.
+    #[error("{path:?} is being written by another process")]
+    Busy {
+        /// The store.
+        path: PathBuf,
+    },
+    /// What an unfinished store was begun with differs from what is asked for now.
+    #[error("{path:?} was begun with {field} = {found}, now it is {wanted}; remove that file to start again")]
+    CannotResume {
+        /// The unfinished file.
+        path: PathBuf,
+        /// The setting that differs.
+        field: &'static str,
+        /// Its value in the file.
+        found: String,
+        /// Its value now.
+        wanted: String,
+    },
+    /// A token store does not belong to the clips it is used with.
+    #[error("the token store has {field} = {found}, but {wanted} is needed; {remedy}")]
+    TokenMismatch {
+        /// The setting that differs.
+        field: &'static str,
+        /// Its value in the token store.
+        found: String,
+        /// The value of the clip store or the preset.
+        wanted: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A video, segment, frame or token outside what the store holds, or tokens of the wrong count.
+    #[error("{what} {index} is out of range: it must be below {len}")]
+    OutOfRange {
+        /// What is counted: "video", "segment", "frame of video 3" ...
+        what: String,
+        /// What was asked for.
+        index: u64,
+        /// How many there are.
+        len: u64,
+    },
+    /// A clip cannot start there: tokens and pixels would not cover the same frames.
+    #[error("a clip cannot start at frame {start_frame}: it must be a multiple of the patch's {step}")]
+    ClipStart {
+        /// The start asked for, frames of the timeline.
+        start_frame: usize,
+        /// The patch's extent in time.
+        step: usize,
+    },
+    /// Codes and priorities of one segment that differ in number or do not fill whole latent frames.
+    #[error("segment {segment}: {codes} codes and {priorities} priorities; both must be one positive multiple of {step}")]
+    TokenCount {
+        /// The segment.
+        segment: usize,
+        /// Codes given.
+        codes: usize,
+        /// Priorities given.
+        priorities: usize,
+        /// Tokens of one latent frame.
+        step: usize,
+    },
+    /// A stored picture cannot be decoded: the file was damaged after it was written.
+    #[error("frame cannot be decoded as JPEG: {problem}")]
+    Jpeg {
+        /// What the decoder said.
+        problem: String,
+    },
+    /// A picture cannot be made into JPEG or brought to another size.
+    #[error("a picture of {width_px}x{height_px} pixels cannot be converted: {problem}")]
+    Picture {
+        /// Width.
+        width_px: u32,
+        /// Height.
+        height_px: u32,
+        /// What the codec said.
+        problem: String,
+    },
+    /// The folder to import holds no file, or the filters leave none.
+    #[error("nothing to import from {path:?}: {problem}")]
+    NothingToImport {
+        /// The folder.
+        path: PathBuf,
+        /// Why: "the folder is empty" ...
+        problem: &'static str,
+    },
+    /// A row of an annotation file is wrong.
+    #[error("{path:?}, {place}, field {field:?}: {problem}")]
+    Annotation {
+        /// The annotation file.
+        path: PathBuf,
+        /// `line 3` or `entry 3`, counted from 1.
+        place: String,
+        /// The field.
+        field: String,
+        /// What is wrong and what is expected.
+        problem: String,
+    },
+    /// An option has a value that makes no sense.
+    #[error("{option} = {value} is out of range: it must be {rule}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// The condition, readable after "it must be".
+        rule: &'static str,
+    },
+    /// The user interrupted the import; what was done is kept.
+    #[error("interrupted: {num_done} files are kept, run the same command again to go on")]
+    Interrupted {
+        /// Files with a verdict so far, imported or rejected.
+        num_done: usize,
+    },
+    /// A loading or decoding thread ended by a panic: a bug of this program.
+    #[error("a worker thread failed at {at}; this is a bug, please report it")]
+    WorkerPanicked {
+        /// Which work it was doing.
+        at: String,
+    },
+}

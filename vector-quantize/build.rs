@@ -1,0 +1,5 @@
+//! Lets this crate's tests find libtorch without LD_LIBRARY_PATH.
+fn main() {
+    let dir = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys reports where libtorch lies");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{dir}");
+}

@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+mod fsq;
+mod usage;
+
+pub use error::VqError;
+pub use fsq::{Bound, Fsq, Quantized};
+pub use usage::{Usage, usage};
