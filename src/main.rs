@@ -1,1 +1,47 @@
-fn main() {}
+//! The program: reads the command line, prepares the process, runs one command, and turns its outcome into an exit code.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted after everything so far was kept.
+
+mod cli;
+mod clips;
+mod cmd;
+mod exit;
+mod method;
+mod pictures;
+mod presets;
+mod progress;
+mod report;
+mod session;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // Before any tensor exists: see each function.
+    torch_ext::malloc::keep_freed_memory();
+    let cuda = torch_ext::load_cuda();
+    let counting = torch_ext::memory::install();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("LONGVID_LOG").unwrap_or_else(|_| "warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    if let Err(err) = counting {
+        tracing::warn!("tensor bytes cannot be counted: {err}");
+    }
+    let cli = cli::Cli::parse();
+    let outcome = session::Session::start(&cli, cuda).and_then(|session| cmd::run(cli.command, &session));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output went away (`| head`): nothing to say to anyone.
+        Err(err) if exit::is_broken_pipe(&err) => ExitCode::SUCCESS,
+        Err(err) => {
+            writeln!(std::io::stderr(), "longvid: {}", exit::one_line(&err)).ok();
+            exit::code(&err)
+        }
+    }
+}

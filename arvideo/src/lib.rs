@@ -1,1 +1,39 @@
-//! arvideo
+//! Next-cluster prediction on token grids.
+//!
+//! ARVideo: "Autoregressive Pretraining for Self-Supervised Video Representation Learning" (TMLR 2025,
+//! arXiv:2405.15160). The tokens of a clip are grouped into boxes of time and space, the clusters, which are put in a
+//! random order. A ViT reads a fifth of each cluster's tokens under a mask that lets no cluster see a later one; a
+//! decoder of cross-attention alone predicts every token of the next cluster from what the encoder made of the clusters
+//! so far. Each cluster but the first is predicted, each but the last is read. The paper has no public code; this
+//! follows its text, and for the mask its first author's D-iGPT code, the method's ancestor on images.
+//!
+//! | paper                | here                     |                                                             |
+//! | -------------------- | ------------------------ | ----------------------------------------------------------- |
+//! | `K_T x K_H x K_W`    | `cluster`                | tokens of a cluster on each axis; 2 x 7 x 7                 |
+//! | cluster `c_i`        | [`Clusters`]             | which tokens belong together                                |
+//! | rasteration          | [`Order`]                | random, or along space or time first                        |
+//! | token dropping, 80 % | `keep_share`             | 0.2 of each cluster enters the encoder                      |
+//! | attention mask       | `model::block_causal`    | cluster i reads clusters 0..=i                              |
+//! | target               | [`Targets`]              | pixels in the paper; the tokenizer's codes are our addition |
+//!
+//! Letters: B clips, N tokens of a clip, I tokens that enter the encoder, Q predicted tokens, M what a query reads, D
+//! width, C values of a target. *Block* i of the inputs is the i-th cluster of the order, block i of the predictions the
+//! one after it.
+//!
+//! Departures and gaps of the text:
+//! * Rounding of the kept share is not published: down, but at least one token. The paper's 15 x 98 predicted tokens are
+//!   1470, where its table 5 prints 1372.
+//! * The memory that the decoder reads carries position codes again, as in the masked family; not published.
+//! * The same position codes and recomputation serve encoder and decoder.
+
+mod cluster;
+mod config;
+mod error;
+mod loss;
+mod model;
+
+pub use cluster::{ClusterPlan, Clusters, Order};
+pub use config::{ArvideoConfig, CheckedArvideo, Target};
+pub use error::ArvideoError;
+pub use loss::Targets;
+pub use model::{Arvideo, Predictions};

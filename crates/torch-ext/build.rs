@@ -1,4 +1,6 @@
 //! Compiles the C++ shim against the libtorch that torch-sys found, and passes that folder on.
+#![allow(clippy::print_stdout, reason = "how a build script speaks to cargo")]
+
 use std::path::PathBuf;
 
 fn main() {

@@ -1,4 +1,6 @@
 //! Build script shared by the crates that link libtorch: their tests and programs find it without LD_LIBRARY_PATH.
+#![allow(clippy::print_stdout, reason = "how a build script speaks to cargo")]
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=DEP_TORCH_EXT_LIBTORCH");

@@ -3,9 +3,11 @@ use std::path::PathBuf;
 /// What can be wrong with a run folder, or with the sizes of a picture.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReportError {
+pub(crate) enum ReportError {
     /// The folder lacks the file that every run starts with.
-    #[error("{path:?} is not a run folder: it has no run.json; give the folder that `tokenizer train` or `pretrain` wrote")]
+    #[error(
+        "{path:?} is not a run folder: it has no run.json; give the folder that `tokenizer train` or `pretrain` wrote"
+    )]
     NotARun {
         /// The folder as given.
         path: PathBuf,

@@ -2,7 +2,7 @@
 
 /// What a number counts, which decides how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// No unit; thousands and millions are shortened to k and M.
     Plain,
     /// Bytes.
@@ -33,7 +33,7 @@ impl Unit {
     }
 
     /// The value with its unit, to three significant digits (plain numbers: four).
-    pub fn text(self, value: f64) -> String {
+    pub(crate) fn text(self, value: f64) -> String {
         match self {
             Unit::Plain => plain(value),
             _ if !value.is_finite() => plain(value),
@@ -86,20 +86,12 @@ pub(super) fn trimmed(number: &str) -> &str {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
-/// `2025-11-21 10:07 UTC` from seconds since 1970.
-pub fn date(unix_secs: u64) -> String {
-    let (days, secs) = (unix_secs / 86_400, unix_secs % 86_400);
-    // Days to a date by 400-year eras that begin on 1 March, so that the leap day comes last (H. Hinnant,
-    // "chrono-compatible low-level date algorithms", civil_from_days).
-    let day = days + 719_468;
-    let (era, of_era) = (day / 146_097, day % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day_of_month = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day_of_month:02} {:02}:{:02} UTC", secs / 3600, secs / 60 % 60)
+/// `2025-11-21 10:07:00 UTC` from the same time as RFC 3339 writes it; other text stays as it is.
+pub(crate) fn readable_time(rfc3339: &str) -> String {
+    match rfc3339.strip_suffix('Z').and_then(|time| time.split_once('T')) {
+        Some((day, clock)) => format!("{day} {clock} UTC"),
+        None => rfc3339.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -122,11 +114,8 @@ mod tests {
     }
 
     #[test]
-    fn dates_agree_with_the_calendar() {
-        assert_eq!(date(0), "1970-01-01 00:00 UTC");
-        assert_eq!(date(951_782_400), "2000-02-29 00:00 UTC");
-        assert_eq!(date(1_763_719_620), "2025-11-21 10:07 UTC");
-        assert_eq!(date(4_107_542_399), "2100-02-28 23:59 UTC");
-        assert_eq!(date(4_107_542_400), "2100-03-01 00:00 UTC");
+    fn times_read_like_a_date_and_a_clock() {
+        assert_eq!(readable_time("2025-11-21T10:07:00Z"), "2025-11-21 10:07:00 UTC");
+        assert_eq!(readable_time("last Thursday"), "last Thursday");
     }
 }

@@ -1,1 +1,50 @@
-//! tokenizer
+//! The adaptive video tokenizer of LVMAE ("Extending Video Masked Autoencoders to 128 frames", NeurIPS 2024,
+//! arXiv:2411.13683, section 3.3 and appendix A.1): a causal 3-D CNN autoencoder in the manner of MAGVIT with finite scalar
+//! quantization, which learns, together with its codes, which tokens matter.
+//!
+//! A small CNN gives each token a feature; how far it moved since the latent frame before is the token's score. In training
+//! only the top-scoring tokens pass, the others are set to 0 before quantization and the decoder paints over the gap.
+//! Because the top-k is differentiable, the reconstruction loss also trains the scorer. Afterwards both are frozen: codes of
+//! **all** tokens and their scores go to the token store, as targets and priorities of pre-training.
+//!
+//! | paper                    | here                                                    |
+//! | ------------------------ | ------------------------------------------------------- |
+//! | VQ(V)                    | `Tokenizer::encode_clip`, then `values_from_codes`      |
+//! | `c_{t,p}`                | `Scorer::features`                                      |
+//! | `s_{t,p}`                | `adjacent_distance`; in the end `Tokens::priorities`    |
+//! | k                        | `top_k.keep_ratio` of the tokens after the first frame  |
+//! | differentiable top-k     | `topk::straight_through`                                |
+//! | z after zeroing          | `model::masked`                                         |
+//! | 16-frame sliding window  | `WINDOW_FRAMES`, `window.rs`                            |
+//!
+//! Letters in names: B clips, F frames, T latent frames, H and W rows and columns (of pixels for clips, of tokens for
+//! latents), D channels of the latent, C other channels, N tokens, K codes.
+//!
+//! Departures from the paper, each for a reason:
+//!
+//! - No adversarial and no perceptual loss: both need a network trained elsewhere or a second optimizer. Reconstructions
+//!   are blurrier; codes and priorities work the same way.
+//! - Convolutions are causal (MAGVIT-v2) and normalization is per frame, so that a window can be cut short without
+//!   changing what came before. MAGVIT-v1, which the paper cites, looks both ways.
+//! - `stem_patch` can fold pixels into channels before the first layer, which makes training on a CPU possible.
+//! - Not published, chosen here: FSQ levels, scorer widths, the kind of differentiable top-k, channel multipliers for
+//!   2x16x16, normalization groups.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cnn;
+mod config;
+mod error;
+mod loss;
+mod model;
+mod scorer;
+mod topk;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{CheckedTokenizer, LossConfig, Recon, ScorerConfig, TokenizerConfig, TopKConfig, WINDOW_FRAMES};
+pub use error::TokenizerError;
+pub use model::Tokenizer;
+pub use window::{Keep, Tokens};

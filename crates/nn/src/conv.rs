@@ -139,7 +139,7 @@ mod tests {
     fn conv(config: Conv3dConfig, c_in: i64, c_out: i64) -> (VarStore, CausalConv3d) {
         let vs = VarStore::new(Device::Cpu);
         let conv = CausalConv3d::new(&vs.root(), c_in, c_out, config).unwrap();
-        tch::no_grad(|| vs.root().get("bias").unwrap().uniform_(-1.0, 1.0));
+        tch::no_grad(|| vs.root().get("bias").unwrap().copy_(&random(&[c_out])));
         (vs, conv)
     }
 

@@ -55,7 +55,9 @@ pub enum TrainError {
         path: PathBuf,
     },
     /// The folder or checkpoint belongs to a run with other settings.
-    #[error("{path:?} holds a run of other settings ({differences}); --resume with the same preset, or use another --out")]
+    #[error(
+        "{path:?} holds a run of other settings ({differences}); --resume with the same preset, or use another --out"
+    )]
     OtherConfig {
         /// The run folder or checkpoint.
         path: PathBuf,
@@ -194,7 +196,7 @@ pub enum TrainError {
         /// Bytes that tensors still held after the step was abandoned.
         in_use_bytes: Option<i64>,
         /// Where, in libtorch's words.
-        source: NnError,
+        source: Box<NnError>,
     },
     /// Any other failure of libtorch within a step.
     #[error("step {step} failed")]
@@ -226,5 +228,27 @@ impl std::fmt::Display for Size {
             Some(bytes) => write!(f, "{:.2} GiB", bytes as f64 / f64::from(1 << 30)),
             None => write!(f, "an unknown amount"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_out_of_memory_says_what_was_in_use_and_what_to_do() {
+        let source = NnError::OutOfMemory { during: "forward", source: tch::TchError::Torch(String::new()) };
+        let error = TrainError::OutOfMemory {
+            step: 3,
+            peak_bytes: Some(3 << 30),
+            in_use_bytes: Some(1 << 29),
+            source: Box::new(source),
+        };
+        let said = error.to_string();
+        assert!(
+            said.starts_with("step 3 ran out of memory: tensors held 3.00 GiB at the peak, 0.50 GiB of them"),
+            "{said}"
+        );
+        assert!(said.ends_with("lower train.batch or clip.num_frames, or switch checkpointing on"), "{said}");
     }
 }

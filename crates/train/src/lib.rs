@@ -27,7 +27,7 @@ mod run_dir;
 mod schedule;
 mod settings;
 mod tensor_file;
-mod weights;
+pub mod weights;
 
 pub use config::{TrainConfig, TrainPlan};
 pub use error::TrainError;
@@ -37,4 +37,3 @@ pub use named::{NamedTensors, named};
 pub use optimizer::{AdamW, AdamWConfig, decays};
 pub use run_dir::{RunDir, RunInfo, RunRecord, Start};
 pub use schedule::Schedule;
-pub use weights::{Weights, load, save};

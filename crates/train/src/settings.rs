@@ -8,8 +8,7 @@ use crate::TrainError;
 
 /// The settings of a resolved config by dotted key; `origin` names the text in errors.
 pub(crate) fn settings(origin: &str, text: &str) -> Result<BTreeMap<String, String>, TrainError> {
-    let table: Table =
-        text.parse().map_err(|source| TrainError::ConfigText { origin: origin.to_owned(), source })?;
+    let table: Table = text.parse().map_err(|source| TrainError::ConfigText { origin: origin.to_owned(), source })?;
     let mut flat = BTreeMap::new();
     flatten("", &table, &mut flat);
     Ok(flat)

@@ -124,11 +124,13 @@ pub enum VideoError {
         /// How many there are.
         len: u64,
     },
-    /// A clip cannot start there: tokens and pixels would not cover the same frames.
-    #[error("a clip cannot start at frame {start_frame}: it must be a multiple of the patch's {step}")]
+    /// A clip cannot start or end there: tokens and pixels would not cover the same frames.
+    #[error("a clip cannot be {num_frames} frames from {start_frame} on: both must be multiples of the patch's {step}")]
     ClipStart {
         /// The start asked for, frames of the timeline.
         start_frame: usize,
+        /// The length asked for, frames.
+        num_frames: usize,
         /// The patch's extent in time.
         step: usize,
     },
@@ -201,5 +203,13 @@ pub enum VideoError {
     WorkerPanicked {
         /// Which work it was doing.
         at: String,
+    },
+    /// ffmpeg did not write a video to its end.
+    #[error("ffmpeg cannot write {path:?}: {problem}")]
+    Encode {
+        /// The video.
+        path: PathBuf,
+        /// The last line that ffmpeg printed, or how it ended.
+        problem: String,
     },
 }

@@ -1,3 +1,5 @@
+//! Frames as JPEG, the form in which the clip store keeps them.
+
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;

@@ -1,9 +1,38 @@
-//! video
+//! Video as data: decoding, stores, sampling and loading. No tensors.
+//!
+//! ```text
+//! folder of videos --import--> ClipStore (.h5) --timeline, Loader--> clips as u8 frames
+//!                                   tokenizer --TokenWriter--> TokenStore (.h5) --Loader--> codes, priorities
+//! ```
+//!
+//! | word     | meaning                                                                          |
+//! | -------- | -------------------------------------------------------------------------------- |
+//! | video    | one decoded file: frames at a constant rate                                      |
+//! | segment  | a stretch of a video in seconds, with label and group: one sample                |
+//! | timeline | the frames of a segment sampled by time, whole tokenizer windows                 |
+//! | clip     | `num_frames` consecutive frames of a timeline, centre square                      |
+//!
+//! A file either is whole or is rejected with a reason; nothing is replaced by another clip in silence.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod decode;
 mod error;
 mod ffmpeg;
+mod h5;
+mod import;
+pub mod jpeg;
+mod loader;
+mod sample;
+mod store;
 pub mod synth;
+mod tokens;
 
+pub use decode::{DecodeOptions, Decoded, Frame, Reject, Verdict, decode};
 pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;
+pub use h5::Begin;
+pub use import::{Annotations, Dropped, Event, ImportOptions, ImportReport, import};
+pub use loader::{Batch, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, load_clip};
+pub use sample::{Timeline, WINDOW_FRAMES, timeline};
+pub use store::{ClipStore, ClipStoreWriter, NewVideo, Rejected, Segment, StoreOptions, Video};
+pub use tokens::{TokenHeader, TokenStore, TokenWriter, Tokens};

@@ -3,7 +3,7 @@
 mod patches;
 
 use super::ReportError;
-pub use patches::PatchGrid;
+pub(crate) use patches::PatchGrid;
 
 /// The longest side that is made: beyond it, programs that show PNG give up.
 const MAX_SIDE: usize = 1 << 15;
@@ -13,7 +13,7 @@ const GAP_COLOUR: [u8; 3] = [128, 128, 128];
 
 /// An RGB picture. Its buffer always holds `width * height * 3` bytes, row-major, 0..=255.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
+pub(crate) struct Picture {
     width: usize,
     height: usize,
     rgb: Vec<u8>,
@@ -24,7 +24,7 @@ impl Picture {
     ///
     /// # Errors
     /// [`ReportError::PictureSize`], [`ReportError::PixelCount`].
-    pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self, ReportError> {
+    pub(crate) fn new(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self, ReportError> {
         check_size(width, height)?;
         if rgb.len() != width * height * 3 {
             let shape = vec![height, width, 3];
@@ -37,7 +37,7 @@ impl Picture {
     ///
     /// # Errors
     /// [`ReportError::NotFrames`], [`ReportError::PictureSize`], [`ReportError::PixelCount`].
-    pub fn from_frames_u8(frames_thwc: &[u8], shape: [usize; 4]) -> Result<Vec<Self>, ReportError> {
+    pub(crate) fn from_frames_u8(frames_thwc: &[u8], shape: [usize; 4]) -> Result<Vec<Self>, ReportError> {
         let [num_frames, height, width, channels] = shape;
         if channels != 3 || num_frames == 0 {
             return Err(ReportError::NotFrames { shape });
@@ -48,7 +48,7 @@ impl Picture {
         if frames_thwc.len() != expected {
             return Err(ReportError::PixelCount { shape: shape.to_vec(), expected, found: frames_thwc.len() });
         }
-        Ok(frames_thwc.chunks_exact(frame_bytes).map(|rgb| Picture { width, height, rgb: rgb.to_vec() }).collect())
+        frames_thwc.chunks_exact(frame_bytes).map(|rgb| Self::new(width, height, rgb.to_vec())).collect()
     }
 
     /// A picture of one colour.
@@ -58,22 +58,17 @@ impl Picture {
     }
 
     /// Pixels, horizontal.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.width
     }
 
     /// Pixels, vertical.
-    pub fn height(&self) -> usize {
+    pub(crate) fn height(&self) -> usize {
         self.height
     }
 
-    /// Colour of the pixel in column `x`, row `y`; `None` outside.
-    pub fn pixel(&self, x: usize, y: usize) -> Option<[u8; 3]> {
-        (x < self.width && y < self.height).then(|| self.at(x, y))
-    }
-
     /// The picture as a PNG file.
-    pub fn png(&self) -> Vec<u8> {
+    pub(crate) fn png(&self) -> Vec<u8> {
         let mut file = Vec::new();
         // Sides are within 1..=MAX_SIDE and the buffer fits them: see `new`.
         let mut encoder = png::Encoder::new(&mut file, self.width as u32, self.height as u32);
@@ -89,7 +84,7 @@ impl Picture {
     ///
     /// # Errors
     /// [`ReportError::PictureSize`] when `k` is 0 or the result is too large.
-    pub fn upscale(&self, k: usize) -> Result<Self, ReportError> {
+    pub(crate) fn upscale(&self, k: usize) -> Result<Self, ReportError> {
         let (width, height) = (self.width.saturating_mul(k), self.height.saturating_mul(k));
         check_size(width, height)?;
         let mut rgb = Vec::with_capacity(width * height * 3);
@@ -105,7 +100,7 @@ impl Picture {
     ///
     /// # Errors
     /// [`ReportError::EmptySheet`], [`ReportError::SizesDiffer`], [`ReportError::PictureSize`].
-    pub fn contact_sheet(frames: &[Picture], columns: usize, gap: usize) -> Result<Self, ReportError> {
+    pub(crate) fn contact_sheet(frames: &[Picture], columns: usize, gap: usize) -> Result<Self, ReportError> {
         let (Some(first), 1..) = (frames.first(), columns) else {
             return Err(ReportError::EmptySheet { pictures: frames.len(), columns });
         };
@@ -128,7 +123,7 @@ impl Picture {
     ///
     /// # Errors
     /// [`ReportError::EmptySheet`], [`ReportError::SizesDiffer`] when a height differs, [`ReportError::PictureSize`].
-    pub fn side_by_side(pictures: &[Picture], gap: usize) -> Result<Self, ReportError> {
+    pub(crate) fn side_by_side(pictures: &[Picture], gap: usize) -> Result<Self, ReportError> {
         let Some(first) = pictures.first() else {
             return Err(ReportError::EmptySheet { pictures: 0, columns: 1 });
         };

@@ -3,15 +3,15 @@ use crate::report::ReportError;
 
 /// How patches tile a picture; patch `(row, col)` has index `row * cols + col`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PatchGrid {
+pub(crate) struct PatchGrid {
     /// Patches, vertical.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Patches, horizontal.
-    pub cols: usize,
+    pub(crate) cols: usize,
 }
 
 /// How much of a heat map's colour covers the grey picture under it.
-const HEAT_SHARE: f32 = 0.65;
+const HEAT_SHARE: f32 = 0.5;
 
 /// What stays of a hidden patch's brightness.
 const HIDDEN_SHARE: f32 = 0.2;
@@ -41,7 +41,7 @@ impl Picture {
     ///
     /// # Errors
     /// [`ReportError::NotTiled`], [`ReportError::PatchCount`], [`ReportError::HeatRange`].
-    pub fn overlay_grid_heat(&self, values: &[f32], grid: PatchGrid) -> Result<Self, ReportError> {
+    pub(crate) fn overlay_grid_heat(&self, values: &[f32], grid: PatchGrid) -> Result<Self, ReportError> {
         let patches = Patches::tile(self, grid, values.len())?;
         if let Some(index) = values.iter().position(|v| !(0.0..=1.0).contains(v)) {
             return Err(ReportError::HeatRange { index, value: values[index] });
@@ -53,7 +53,7 @@ impl Picture {
     ///
     /// # Errors
     /// [`ReportError::NotTiled`], [`ReportError::PatchCount`].
-    pub fn dim_patches(&self, hidden: &[bool], grid: PatchGrid) -> Result<Self, ReportError> {
+    pub(crate) fn dim_patches(&self, hidden: &[bool], grid: PatchGrid) -> Result<Self, ReportError> {
         let patches = Patches::tile(self, grid, hidden.len())?;
         let hatch_px = (patches.width.min(patches.height) / 4).max(4);
         Ok(self.recoloured(|x, y, pixel| {
@@ -71,7 +71,12 @@ impl Picture {
     ///
     /// # Errors
     /// [`ReportError::NotTiled`], [`ReportError::PatchCount`].
-    pub fn outline_patches(&self, marked: &[bool], grid: PatchGrid, colour: [u8; 3]) -> Result<Self, ReportError> {
+    pub(crate) fn outline_patches(
+        &self,
+        marked: &[bool],
+        grid: PatchGrid,
+        colour: [u8; 3],
+    ) -> Result<Self, ReportError> {
         let patches = Patches::tile(self, grid, marked.len())?;
         let line_px = (patches.width.min(patches.height) / 10).max(1);
         let is_marked = |x: Option<usize>, y: Option<usize>| match (x, y) {

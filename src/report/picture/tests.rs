@@ -25,22 +25,21 @@ fn a_contact_sheet_puts_each_frame_in_its_cell() {
     let sheet = Picture::contact_sheet(&frames, 3, 2).unwrap();
     // Three frames of 4 and two gaps of 2 across; two of 3 and one gap down.
     assert_eq!((sheet.width(), sheet.height()), (16, 8));
-    assert_eq!(sheet.pixel(0, 0), Some([0, 0, 0]));
-    assert_eq!(sheet.pixel(6 + 3, 2), Some([3, 2, 1]));
-    assert_eq!(sheet.pixel(6 + 1, 5 + 2), Some([1, 2, 4]));
-    assert_eq!(sheet.pixel(4, 0), Some(GAP_COLOUR));
-    assert_eq!(sheet.pixel(0, 4), Some(GAP_COLOUR));
-    assert_eq!(sheet.pixel(12, 5), Some(GAP_COLOUR), "the sixth cell is empty");
-    assert_eq!(sheet.pixel(16, 0), None);
+    assert_eq!(sheet.at(0, 0), [0, 0, 0]);
+    assert_eq!(sheet.at(6 + 3, 2), [3, 2, 1]);
+    assert_eq!(sheet.at(6 + 1, 5 + 2), [1, 2, 4]);
+    assert_eq!(sheet.at(4, 0), GAP_COLOUR);
+    assert_eq!(sheet.at(0, 4), GAP_COLOUR);
+    assert_eq!(sheet.at(12, 5), GAP_COLOUR, "the sixth cell is empty");
 }
 
 #[test]
 fn upscaling_repeats_pixels_and_side_by_side_keeps_them() {
     let big = numbered(2, 2, 9).upscale(3).unwrap();
-    assert_eq!((big.pixel(2, 2), big.pixel(3, 2), big.pixel(5, 5)), (Some([0, 0, 9]), Some([1, 0, 9]), Some([1, 1, 9])));
+    assert_eq!((big.at(2, 2), big.at(3, 2), big.at(5, 5)), ([0, 0, 9], [1, 0, 9], [1, 1, 9]));
     let row = Picture::side_by_side(&[numbered(2, 3, 1), numbered(4, 3, 2)], 1).unwrap();
     assert_eq!((row.width(), row.height()), (7, 3));
-    assert_eq!((row.pixel(2, 0), row.pixel(3, 2)), (Some(GAP_COLOUR), Some([0, 2, 2])));
+    assert_eq!((row.at(2, 0), row.at(3, 2)), (GAP_COLOUR, [0, 2, 2]));
 }
 
 #[test]
@@ -49,7 +48,7 @@ fn frames_are_cut_from_a_clip_in_order() {
     let frames = Picture::from_frames_u8(&bytes, [2, 2, 3, 3]).unwrap();
     assert_eq!((frames[0].width(), frames[0].height()), (3, 2));
     // The second frame starts at byte 18; its pixel (2, 1) is the sixth: byte 18 + 15.
-    assert_eq!(frames[1].pixel(2, 1), Some([33, 34, 35]));
+    assert_eq!(frames[1].at(2, 1), [33, 34, 35]);
 }
 
 #[test]
@@ -58,19 +57,19 @@ fn heat_runs_from_dark_blue_at_0_to_yellow_at_1() {
     assert_eq!((viridis(0.0), viridis(0.5), viridis(1.0)), ([68, 1, 84], [33, 144, 140], [253, 231, 37]));
     let black = Picture::filled(4, 2, [0; 3]).unwrap();
     let heat = black.overlay_grid_heat(&[0.0, 1.0], PatchGrid { rows: 1, cols: 2 }).unwrap();
-    // 0.65 of each colour over black.
-    assert_eq!(heat.pixel(1, 1), Some([44, 1, 55]));
-    assert_eq!(heat.pixel(2, 0), Some([164, 150, 24]));
+    // Half of each colour over black.
+    assert_eq!(heat.at(1, 1), [34, 1, 42]);
+    assert_eq!(heat.at(2, 0), [127, 116, 19]);
 }
 
 #[test]
 fn hidden_patches_are_dark_and_the_others_untouched() {
     let white = Picture::filled(8, 8, [255; 3]).unwrap();
     let hidden = white.dim_patches(&[false, true, false, false], PatchGrid { rows: 2, cols: 2 }).unwrap();
-    assert_eq!(hidden.pixel(3, 0), Some([255; 3]));
+    assert_eq!(hidden.at(3, 0), [255; 3]);
     // 255 * 0.2; every fourth diagonal is hatched.
-    assert_eq!((hidden.pixel(5, 0), hidden.pixel(4, 0)), (Some([51; 3]), Some([96; 3])));
-    assert_eq!(hidden.pixel(4, 4), Some([255; 3]));
+    assert_eq!((hidden.at(5, 0), hidden.at(4, 0)), ([51; 3], [96; 3]));
+    assert_eq!(hidden.at(4, 4), [255; 3]);
 }
 
 #[test]
@@ -78,7 +77,7 @@ fn neighbouring_patches_share_one_outline() {
     let black = Picture::filled(12, 4, [0; 3]).unwrap();
     let red = [255, 0, 0];
     let outlined = black.outline_patches(&[true, true, false], PatchGrid { rows: 1, cols: 3 }, red).unwrap();
-    let row = |y: usize| (0..12).map(|x| if outlined.pixel(x, y) == Some(red) { '#' } else { '.' }).collect::<String>();
+    let row = |y: usize| (0..12).map(|x| if outlined.at(x, y) == red { '#' } else { '.' }).collect::<String>();
     assert_eq!([row(0), row(1), row(2), row(3)], ["########....", "#......#....", "#......#....", "########...."]);
 }
 

@@ -4,28 +4,28 @@ use crate::report::theme::{NUM_SERIES_COLOURS, escape};
 
 /// Horizontal bars from zero, each under its name and value.
 #[derive(Clone, Debug)]
-pub struct BarChart {
+pub(crate) struct BarChart {
     /// Heading of the chart.
-    pub title: String,
+    pub(crate) title: String,
     /// The axis along which bars grow.
-    pub axis: Axis,
+    pub(crate) axis: Axis,
     /// The bars, from the top.
-    pub bars: Vec<Bar>,
+    pub(crate) bars: Vec<Bar>,
 }
 
 /// One bar.
 #[derive(Clone, Debug, Default)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// Name above the bar.
-    pub name: String,
+    pub(crate) name: String,
     /// Length.
-    pub value: f64,
+    pub(crate) value: f64,
     /// `(low, high)` of the whisker: the spread or interval of the value.
-    pub spread: Option<(f64, f64)>,
+    pub(crate) spread: Option<(f64, f64)>,
     /// What guessing would give: a dashed line across the bar.
-    pub chance: Option<f64>,
+    pub(crate) chance: Option<f64>,
     /// Number of the colour.
-    pub colour: usize,
+    pub(crate) colour: usize,
 }
 
 const ROW_HEIGHT: f64 = 44.0;
@@ -34,7 +34,7 @@ const SIDE: f64 = 14.0;
 
 impl BarChart {
     /// Lays the chart out.
-    pub fn draw(&self) -> Drawing {
+    pub(crate) fn draw(&self) -> Drawing {
         let mut drawing = Drawing::new(&self.title);
         let ends = |b: &Bar| [b.value, b.spread.map_or(0.0, |s| s.1), b.chance.unwrap_or(0.0)];
         let range = self.axis.fit(self.bars.iter().flat_map(ends), Ends::AtTicks);
@@ -63,7 +63,8 @@ impl BarChart {
         drawing.text((WIDTH - SIDE, top + 15.0), "value", Anchor::End, &value);
         let (y, middle) = (top + 22.0, top + 22.0 + BAR_HEIGHT / 2.0);
         drawing.push(format_args!(
-            "<rect x=\"{SIDE:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR_HEIGHT}\" rx=\"2\" class=\"f{}\"><title>{}</title></rect>",
+            "<rect x=\"{SIDE:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR_HEIGHT}\" rx=\"2\" class=\"f{}\">\
+             <title>{}</title></rect>",
             x_at(bar.value) - SIDE,
             bar.colour % NUM_SERIES_COLOURS,
             escape(&format!("{}: {value}", bar.name))

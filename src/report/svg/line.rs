@@ -6,37 +6,37 @@ use crate::report::theme::{NUM_SERIES_COLOURS, escape};
 
 /// Lines over a common x axis.
 #[derive(Clone, Debug)]
-pub struct LineChart {
+pub(crate) struct LineChart {
     /// Heading of the chart.
-    pub title: String,
+    pub(crate) title: String,
     /// Horizontal axis.
-    pub x: Axis,
+    pub(crate) x: Axis,
     /// Vertical axis.
-    pub y: Axis,
+    pub(crate) y: Axis,
     /// The lines, first one drawn first.
-    pub series: Vec<Series>,
+    pub(crate) series: Vec<Series>,
 }
 
 /// One line.
 #[derive(Clone, Debug, Default)]
-pub struct Series {
+pub(crate) struct Series {
     /// Name in the legend.
-    pub name: String,
+    pub(crate) name: String,
     /// `(x, y)` in order of x. A value that the axis cannot show (NaN, or not positive on a logarithm) breaks the line.
-    pub points: Vec<(f64, f64)>,
+    pub(crate) points: Vec<(f64, f64)>,
     /// `(x, low, high)`: the spread that `points` summarise, drawn as a pale band; empty for none.
-    pub band: Vec<(f64, f64, f64)>,
+    pub(crate) band: Vec<(f64, f64, f64)>,
     /// Whether the points are shown as such.
-    pub marks: Marks,
+    pub(crate) marks: Marks,
     /// Values of x at which memory ran out: crosses above the plot.
-    pub out_of_memory: Vec<f64>,
+    pub(crate) out_of_memory: Vec<f64>,
     /// Number of the colour, so that one run keeps its colour over many charts. Dashed from the eighth on.
-    pub colour: usize,
+    pub(crate) colour: usize,
 }
 
 /// What stands for the points of a [`Series`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Marks {
+pub(crate) enum Marks {
     /// Only the line between them.
     #[default]
     Line,
@@ -69,14 +69,18 @@ impl Plot {
 
 impl LineChart {
     /// Lays the chart out: title, legend (where there is more than one line), a strip for what ran out of memory, plot.
-    pub fn draw(&self) -> Drawing {
+    pub(crate) fn draw(&self) -> Drawing {
         let mut drawing = Drawing::new(&self.title);
         let mut y = 32.0;
         if self.series.len() > 1 {
             y = self.draw_legend(&mut drawing, y + 4.0);
         }
-        drawing.text((0.0, y + 8.0), "small", Anchor::Start, &fitted(&self.y.label, 12.0, WIDTH));
-        y += 20.0;
+        if !self.y.label.is_empty() {
+            drawing.text((0.0, y + 8.0), "small", Anchor::Start, &fitted(&self.y.label, 12.0, WIDTH));
+            y += 20.0;
+        } else {
+            y += 6.0;
+        }
         let num_strips = self.series.iter().filter(|s| !s.out_of_memory.is_empty()).count();
         let strips_top = y;
         y += num_strips as f64 * ROW_HEIGHT + if num_strips > 0 { 8.0 } else { 0.0 };
@@ -202,7 +206,8 @@ impl LineChart {
             let shown = self.shows(*x, *y);
             if shown {
                 let command = if pen_down { 'L' } else { 'M' };
-                write!(path, "{command}{:.1} {:.1}", plot.x_at(*x), plot.y_at(*y)).expect("writing to a String cannot fail");
+                write!(path, "{command}{:.1} {:.1}", plot.x_at(*x), plot.y_at(*y))
+                    .expect("writing to a String cannot fail");
             }
             pen_down = shown;
         }

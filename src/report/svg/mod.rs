@@ -1,6 +1,6 @@
 //! Charts as SVG text: no script, no font, no fixed width.
 //!
-//! All charts share a drawing 440 units wide, so that their 13-unit text still reads when the page squeezes them onto
+//! All charts share a drawing 400 units wide, so that their 13-unit text still reads when the page squeezes them onto
 //! a telephone of 360 pixels.
 
 mod bars;
@@ -10,22 +10,22 @@ mod scale;
 use std::fmt::Write as _;
 
 use super::theme::{escape, light_chart_css};
-pub use bars::{Bar, BarChart};
-pub use line::{LineChart, Marks, Series};
-pub use scale::{Axis, Scale};
+pub(crate) use bars::{Bar, BarChart};
+pub(crate) use line::{LineChart, Marks, Series};
+pub(crate) use scale::{Axis, Scale};
 
 /// Width of every drawing, in its own units.
-const WIDTH: f64 = 440.0;
+const WIDTH: f64 = 400.0;
 
 /// Pixels per unit in a standalone file.
-const STANDALONE_ZOOM: f64 = 1.7;
+const STANDALONE_ZOOM: f64 = 1.5;
 
 /// Width of an average character, as a share of the font size, over the common sans-serif fonts.
 const CHAR_WIDTH: f64 = 0.57;
 
 /// A finished chart.
 #[derive(Clone, Debug)]
-pub struct Drawing {
+pub(crate) struct Drawing {
     title: String,
     height: f64,
     body: String,
@@ -48,15 +48,18 @@ impl Drawing {
     }
 
     /// An element for the inside of a page, which supplies the style and the width.
-    pub fn inline(&self) -> String {
+    pub(crate) fn inline(&self) -> String {
         self.element("", "")
     }
 
     /// A whole `.svg` file on white, with its own style.
-    pub fn standalone(&self) -> String {
+    pub(crate) fn standalone(&self) -> String {
         let (width, height) = ((WIDTH + 40.0) * STANDALONE_ZOOM, (self.height + 30.0) * STANDALONE_ZOOM);
         let size = format!(" width=\"{width:.0}\" height=\"{height:.0}\" style=\"background:#ffffff\"");
-        let style = format!("<style>{}</style><rect x=\"-20\" y=\"-15\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>", light_chart_css());
+        let style = format!(
+            "<style>{}</style><rect x=\"-20\" y=\"-15\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>",
+            light_chart_css()
+        );
         self.element(&size, &style) + "\n"
     }
 

@@ -2,7 +2,7 @@ use crate::report::units::{Unit, scientific, trimmed};
 
 /// How values are laid out along an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
+pub(crate) enum Scale {
     /// Evenly, over the range of the data.
     Linear,
     /// Evenly, from zero: for sizes and speeds, whose ratios the eye should be able to compare.
@@ -15,13 +15,13 @@ pub enum Scale {
 
 /// One axis of a chart.
 #[derive(Clone, Debug)]
-pub struct Axis {
+pub(crate) struct Axis {
     /// What is counted, in a few words.
-    pub label: String,
+    pub(crate) label: String,
     /// How values are laid out.
-    pub scale: Scale,
+    pub(crate) scale: Scale,
     /// How ticks are written.
-    pub unit: Unit,
+    pub(crate) unit: Unit,
 }
 
 /// Where an axis ends: at its outermost values, or at the ticks around them.
@@ -43,7 +43,7 @@ pub(super) struct Range {
 
 impl Axis {
     /// Names an axis.
-    pub fn new(label: &str, scale: Scale, unit: Unit) -> Self {
+    pub(crate) fn new(label: &str, scale: Scale, unit: Unit) -> Self {
         Axis { label: label.to_owned(), scale, unit }
     }
 
@@ -138,25 +138,32 @@ fn nice_step(rough: f64) -> f64 {
     nice * power
 }
 
-/// Powers of the base around both ends, thinned to at most nine; a base of ten over less than two decades also gets
-/// 2 and 5 times each power.
+/// Powers of the base around both ends, thinned to at most nine. A base of ten may also end at 2 or 5 times a power;
+/// over less than two decades all of these are ticks, over more they bear no text.
 fn powers(low: f64, high: f64, base: f64, unit: Unit) -> Vec<(f64, String)> {
     let exponent = |v: f64| v.ln() / base.ln();
     let (first, last) = ((exponent(low) + 1e-9).floor() as i32, (exponent(high) - 1e-9).ceil() as i32);
-    let factors: &[f64] = if base == 10.0 && exponent(high / low) < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let every = ((last - first) / 8 + 1).max(1);
-    let mut values: Vec<f64> = (first..=last)
-        .step_by(every as usize)
-        .flat_map(|e| factors.iter().map(move |f| f * base.powi(e)))
-        .collect();
+    let factors: &[f64] = if base == 10.0 && every == 1 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let all_bear_text = exponent(high / low) < 2.0;
+    let mut ticks: Vec<(f64, String)> = Vec::new();
+    for power in (first..=last).step_by(every as usize) {
+        for factor in factors {
+            let value = factor * base.powi(power);
+            let bears_text = all_bear_text || *factor == 1.0;
+            ticks.push((value, if bears_text { tick_text(value, unit) } else { String::new() }));
+        }
+    }
     // The powers reach past both ends; of their multiples only the tightest that still do are kept.
-    while values.len() > 2 && values[1] <= low {
-        values.remove(0);
+    while ticks.len() > 2 && ticks[1].0 <= low {
+        ticks.remove(0);
     }
-    while values.len() > 2 && values[values.len() - 2] >= high {
-        values.pop();
+    while ticks.len() > 2 && ticks[ticks.len() - 2].0 >= high {
+        ticks.pop();
     }
-    values.into_iter().map(|v| (v, tick_text(v, unit))).collect()
+    let (start, end) = (ticks[0].0, ticks[ticks.len() - 1].0);
+    ticks.retain(|(value, text)| !text.is_empty() || *value == start || *value == end);
+    ticks
 }
 
 /// Text of one tick of a logarithmic axis, in its own best unit.

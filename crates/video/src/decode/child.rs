@@ -78,7 +78,8 @@ pub(super) fn run<T>(
     let (ended, has_ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let said = scope.spawn(move || first_part(stderr));
-        let watchdog = scope.spawn(|| watch(&child, &clock, limit, &has_ended));
+        let (watched, its_clock) = (&child, &clock);
+        let watchdog = scope.spawn(move || watch(watched, its_clock, limit, &has_ended));
         let mut output = Output { pipe: BufReader::with_capacity(1 << 16, stdout), clock: &clock };
         let result = read(&mut output);
         // Closing the pipe ends a child that still writes.

@@ -3,11 +3,14 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Reject, child};
+use super::{MIN_SIDE_PX, Reject, child};
 use crate::{Ffmpeg, VideoError};
 
 /// Readers of ffmpeg that turn text, still pictures or lists of other files into "video".
 const NOT_VIDEO: [&str; 6] = ["tty", "image2", "concat", "hls", "dash", "ffmetadata"];
+
+/// ffmpeg's flag of packets that are decoded and not shown (`AV_PKT_FLAG_DISCARD`).
+const DISCARD: u32 = 4;
 
 /// What the container says about a file's first video stream, from its packets and without decoding.
 #[derive(Debug)]
@@ -29,6 +32,9 @@ struct Stream {
 
 /// Lists the packets of the file's streams; [`Reject`] when that is already enough to refuse it.
 pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path, limit: Duration) -> Result<Result<Probe, Reject>, VideoError> {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        return Ok(Err(Reject::NotMedia { said: "the file is empty".to_owned() }));
+    }
     let mut command = ffmpeg.command();
     command.args(["-nostats", "-protocol_whitelist", "file", "-i"]).arg(input(path));
     command.args(["-map", "0:V:0", "-map", "0:a?", "-c", "copy", "-f", "framecrc", "pipe:1"]);
@@ -75,6 +81,11 @@ fn add_packet(streams: &mut [Stream], line: &str) {
     else {
         return;
     };
+    // Packets outside the edit list are decoded and not shown; their flags are listed as F=0x4 or F=0x5.
+    let flags = line.split(", F=0x").nth(1).and_then(|rest| u32::from_str_radix(rest.split(',').next()?.trim(), 16).ok());
+    if flags.is_some_and(|flags| flags & DISCARD != 0) {
+        return;
+    }
     let Some(stream) = usize::try_from(index).ok().and_then(|index| streams.get_mut(index)) else { return };
     stream.num_packets += 1;
     // Some AVI packets have no presentation time; ffmpeg prints "NOPTS" or the smallest number.
@@ -94,8 +105,13 @@ fn judge(said: &str, streams: &[Stream]) -> Result<Probe, Reject> {
         return Err(Reject::NotVideo { format: format.to_owned() });
     }
     let lines = || said.lines().take_while(|line| !line.starts_with("Output #0")).filter(|l| l.starts_with("  Stream #"));
-    if !lines().any(|line| line.contains(": Video: ") && !line.contains("(attached pic)")) {
+    let Some(line) = lines().find(|line| line.contains(": Video: ") && !line.contains("(attached pic)")) else {
         return Err(Reject::NoVideoStream);
+    };
+    if let Some((width_px, height_px)) = line.split(", ").find_map(size_px)
+        && width_px.min(height_px) < MIN_SIDE_PX
+    {
+        return Err(Reject::BadSize { width_px, height_px });
     }
     let Some(video) = streams.first().filter(|stream| stream.num_packets > 0) else { return Err(Reject::NoFrames) };
     let span_secs = (video.end_tick - video.first_tick.unwrap_or(0)) as f64 * video.secs_per_tick;
@@ -118,6 +134,12 @@ fn judge(said: &str, streams: &[Stream]) -> Result<Probe, Reject> {
     Ok(Probe { num_packets: video.num_packets, frames_per_sec })
 }
 
+/// `640x360 [SAR 1:1 DAR 16:9]` as width and height.
+fn size_px(field: &str) -> Option<(u32, u32)> {
+    let (width, height) = field.split_whitespace().next()?.split_once('x')?;
+    width.parse().ok().zip(height.parse().ok())
+}
+
 /// `  Duration: 00:00:10.38, start: ...` in seconds.
 fn duration_secs(line: &str) -> Option<f64> {
     let clock = line.strip_prefix("  Duration: ")?.split(',').next()?;
@@ -126,7 +148,8 @@ fn duration_secs(line: &str) -> Option<f64> {
 
 /// The first line of error output without the decoder's address in memory, which differs from run to run.
 pub(super) fn first_line(said: &str) -> String {
-    let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
+    let tells = |line: &&str| !line.is_empty() && !line.contains("misdetection possible");
+    let line = said.lines().map(str::trim).find(tells).unwrap_or("no message");
     match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
         Some((_, message)) => message.to_owned(),
         None => line.to_owned(),
@@ -159,6 +182,15 @@ mod tests {
         add_packet(&mut streams, "0, 0, NOPTS, 1, 9, 0xab");
         add_packet(&mut streams, "0, 1, -9223372036854775808, 1, 9, 0xab");
         assert_eq!((streams[0].num_packets, streams[0].end_tick), (2, 2));
+    }
+
+    #[test]
+    fn packets_before_the_edit_list_do_not_count() {
+        let mut streams = vec![Stream { secs_per_tick: 0.1, ..Stream::default() }];
+        for line in ["0, -2, -2, 1, 9, 0xab, F=0x5", "0, -1, -1, 1, 9, 0xab, F=0x4", "0, 0, 0, 1, 9, 0xab, F=0x0"] {
+            add_packet(&mut streams, line);
+        }
+        assert_eq!((streams[0].num_packets, streams[0].first_tick), (1, Some(0)));
     }
 
     #[test]

@@ -7,6 +7,8 @@ const FAR_EDGE_Z: f32 = -6.5;
 const BOARD_EDGE_X: f32 = -1.0;
 /// Rows of seats begin and end at these heights on the wall, metres.
 const SEATS: [f32; 2] = [1.1, 4.4];
+/// How far the spectators fade into the wall, so that the diver stands out.
+const SEAT_HAZE: f32 = 0.4;
 const SEAT_ROW: f32 = 0.55;
 const SEAT_PITCH: f32 = 0.6;
 const BANNER_PITCH: f32 = 2.6;
@@ -49,7 +51,9 @@ impl Scene {
 
     fn water(&self, hit: Vec3, t: f32, ripples: &Ripples) -> Rgb {
         let (x, z) = (hit.x + self.offset, hit.z);
-        let swell = (2.1 * x + 1.3 * z + 2.0 * t).sin() + (3.7 * z - 1.9 * x + 2.9 * t).sin() + (5.3 * x + 0.7 * z - 3.3 * t).sin();
+        let swell = (2.1 * x + 1.3 * z + 2.0 * t).sin()
+            + (3.7 * z - 1.9 * x + 2.9 * t).sin()
+            + (5.3 * x + 0.7 * z - 3.3 * t).sin();
         let far = ((self.camera.z - z) / 20.0).clamp(0.0, 1.0);
         let lane = 1.0 - smooth_step(0.1, 0.25, ((z + 0.06 * swell).rem_euclid(2.5) - 1.25).abs());
         let mut colour = self.water * (0.88 + 0.05 * swell - 0.18 * lane);
@@ -86,17 +90,18 @@ impl Scene {
         let up = (y - SEATS[0]) / SEAT_ROW - row;
         let column = (x / SEAT_PITCH + 0.5 * row).floor();
         let across = x / SEAT_PITCH + 0.5 * row - column - 0.5;
-        let step = self.wall * mix(0.5, 0.38, up);
+        let step = self.wall * mix(0.66, 0.55, up);
         if hash(column, row) < 0.3 {
             return step;
         }
         let tall = 0.62 + 0.2 * hash(column, row + 31.0);
         let (head_x, head_y) = (across * SEAT_PITCH, (up - tall) * SEAT_ROW);
         if head_x * head_x + head_y * head_y < 0.011 {
-            return hsv(0.07, 0.45, 0.35 + 0.5 * hash(column, row + 7.0));
+            return hsv(0.07, 0.35, 0.4 + 0.3 * hash(column, row + 7.0)).lerp(self.wall, SEAT_HAZE);
         }
         if up < tall - 0.12 && across.abs() < 0.36 {
-            return hsv(hash(column, row + 3.0), 0.45, 0.3 + 0.45 * hash(column, row + 5.0));
+            let cloth = hsv(hash(column, row + 3.0), 0.4, 0.3 + 0.35 * hash(column, row + 5.0));
+            return cloth.lerp(self.wall, SEAT_HAZE);
         }
         step
     }
@@ -106,7 +111,8 @@ impl Scene {
         match self.setting {
             Setting::Indoor => {
                 let beam = (x.rem_euclid(3.6) - 1.8).abs() < 0.16;
-                let window = (x.rem_euclid(3.6) - 1.8).abs() > 0.5 && (6.2..9.0).contains(&y) && (y.rem_euclid(1.4) > 0.1);
+                let window =
+                    (x.rem_euclid(3.6) - 1.8).abs() > 0.5 && (6.2..9.0).contains(&y) && (y.rem_euclid(1.4) > 0.1);
                 let panel = 0.04 * lattice(x, y, 1.2);
                 if beam {
                     self.wall * 0.6
@@ -136,7 +142,8 @@ fn lattice(x: f32, y: f32, pitch: f32) -> f32 {
 
 /// A fixed scatter of the integer parts of `x` and `y` over `[0, 1)`.
 fn hash(x: f32, y: f32) -> f32 {
-    let mixed = (x.floor() as i32 as u32).wrapping_mul(0x9E37_79B1) ^ (y.floor() as i32 as u32).wrapping_mul(0x85EB_CA77);
+    let mixed =
+        (x.floor() as i32 as u32).wrapping_mul(0x9E37_79B1) ^ (y.floor() as i32 as u32).wrapping_mul(0x85EB_CA77);
     let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x2C1B_3C6D);
     ((mixed ^ (mixed >> 12)) >> 8) as f32 / (1 << 24) as f32
 }

@@ -17,7 +17,7 @@ pub(super) struct Limb {
     pub(super) ends: [Vec3; 2],
     /// Radius at each end, metres.
     pub(super) radii: [f32; 2],
-    /// To the side, up and to the front of this part of the body, for the colours of the suit.
+    /// To the left, up and to the front of this part of the body, for the colours of the suit.
     pub(super) axes: Rotation,
     pub(super) cover: Cover,
     /// Share of the body's mass, times 1000.
@@ -30,7 +30,7 @@ pub(super) struct Body {
     pub(super) limbs: Vec<Limb>,
     pub(super) pelvis: Vec3,
     pub(super) neck: Vec3,
-    /// Left and right.
+    /// Right and left.
     pub(super) shoulders: [Vec3; 2],
     /// Midpoint of the balls of the feet.
     pub(super) feet: Vec3,
@@ -48,7 +48,7 @@ const THIGH: f32 = 0.43;
 const SHIN: f32 = 0.42;
 const FOOT: f32 = 0.17;
 
-/// Left is `-1`, right `1` along the body's `x`.
+/// Right is `-1`, left `1` along the body's `x`.
 const SIDES: [f32; 2] = [-1.0, 1.0];
 const DOWN: Vec3 = vec3(0.0, -1.0, 0.0);
 const UP: Vec3 = vec3(0.0, 1.0, 0.0);
@@ -57,8 +57,13 @@ impl Body {
     /// The figure in `pose`, turned by `turn` about its centre of mass, which lies at the origin. A bend of the hips
     /// moves trunk and legs by half the angle each, so that `turn` is the direction of the whole body.
     pub(super) fn new(pose: &Pose, turn: Rotation) -> Body {
-        let mut body =
-            Body { limbs: Vec::with_capacity(22), pelvis: Vec3::ZERO, neck: Vec3::ZERO, shoulders: [Vec3::ZERO; 2], feet: Vec3::ZERO };
+        let mut body = Body {
+            limbs: Vec::with_capacity(22),
+            pelvis: Vec3::ZERO,
+            neck: Vec3::ZERO,
+            shoulders: [Vec3::ZERO; 2],
+            feet: Vec3::ZERO,
+        };
         let waist_axes = turn.after(Rotation::about_x(pose.hip / 2.0));
         let chest_axes = waist_axes.after(Rotation::about_x(pose.spine));
         let waist = waist_axes.apply(UP * WAIST);
@@ -118,10 +123,8 @@ impl Body {
     fn add_arm(&mut self, pose: &Pose, index: usize, side: f32, chest_axes: Rotation) {
         let arm = pose.arms[index];
         let shoulder = self.neck + chest_axes.apply(vec3(side * SHOULDER_HALF, -0.05, 0.0));
-        let upper =
-            chest_axes.after(Rotation::about_x(-arm.raise)).after(Rotation::about_z(side * arm.spread));
-        let lower =
-            upper.after(Rotation::about_x(-arm.elbow)).after(Rotation::about_z(-side * arm.cross));
+        let upper = chest_axes.after(Rotation::about_x(-arm.raise)).after(Rotation::about_z(side * arm.spread));
+        let lower = upper.after(Rotation::about_x(-arm.elbow)).after(Rotation::about_z(-side * arm.cross));
         let elbow = shoulder + upper.apply(DOWN * UPPER_ARM);
         let wrist = elbow + lower.apply(DOWN * FOREARM);
         let fingers = wrist + lower.apply(DOWN * HAND);
@@ -143,7 +146,7 @@ impl Body {
         let half_thigh = hip.lerp(knee, 0.55);
         self.feet = self.feet + toes * 0.5;
         self.push([hip, half_thigh], [0.095, 0.08], axes(thigh_bend), Cover::Suit, 65.0);
-        self.push([half_thigh, knee], [0.078, 0.06], axes(thigh_bend), Cover::Skin, 35.0);
+        self.push([half_thigh, knee], [0.08, 0.062], axes(thigh_bend), Cover::Suit, 35.0);
         self.push([knee, ankle], [0.06, 0.04], axes(shin_bend), Cover::Skin, 45.0);
         self.push([ankle, toes], [0.042, 0.03], foot_axes, Cover::Skin, 15.0);
     }

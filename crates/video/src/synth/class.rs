@@ -1,6 +1,6 @@
 use crate::VideoError;
 
-use super::DiveOptions;
+use super::options::within;
 
 /// How the diver leaves the board: which way they face and which way they rotate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,11 +93,9 @@ impl DiveSet {
     /// with another number a few attribute values are rarer than others.
     ///
     /// # Errors
-    /// [`VideoError::DiveOption`] unless `num_classes` is in `2..=192`.
+    /// [`VideoError::Option`] unless `num_classes` is in `2..=192`.
     pub fn new(num_classes: usize) -> Result<Self, VideoError> {
-        if !(2..=Self::MAX_CLASSES).contains(&num_classes) {
-            return Err(DiveOptions::refuse("num_classes", num_classes as f64, 2.0, Self::MAX_CLASSES as f64));
-        }
+        within("num_classes", num_classes, (2..=Self::MAX_CLASSES).contains(&num_classes), "in 2..=192")?;
         let mut classes = Vec::with_capacity(Self::MAX_CLASSES);
         for shell in SHELLS {
             for class in product(shell) {

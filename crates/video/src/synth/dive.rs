@@ -11,20 +11,20 @@ use super::vec3::{Rotation, Vec3, plateau, smooth_step, vec3};
 
 /// Turns of the somersault that every class makes slowly over the whole flight.
 const SLOW_TURNS: f32 = 0.15;
+/// Range of the flight's share of a video.
+pub(super) const FLIGHT_SHARE: [f32; 2] = [0.5, 0.56];
 /// Both kinds of turning happen between these shares of the flight.
-const TURNING: [f32; 2] = [0.1, 0.88];
+pub(super) const TURNING: [f32; 2] = [0.1, 0.88];
 /// How much of a window its speeding up takes, and its slowing down.
-const RAMP: f32 = 0.15;
-/// Share of the flight that one and a half somersaults take, before [`SPEED_BLUR`].
+pub(super) const RAMP: f32 = 0.15;
+/// Share of the flight that one and a half somersaults take, before [`blurred`].
 const SPIN_SHARE: f32 = 0.42;
-/// Range of the random factor on how long the turning lasts.
-const SPEED_BLUR: [f32; 2] = [0.77, 1.3];
 /// Seconds that the body takes to straighten for a twist, and to bend again.
-const STRAIGHTEN_SECS: f32 = 0.16;
+const STRAIGHTEN_SECS: f32 = 0.15;
 /// Height of the centre of mass when the hands touch the water, metres.
-const ENTRY_HEIGHT: f32 = 1.2;
+const ENTRY_HEIGHT: f32 = 1.03;
 /// Seconds after which the water has taken most of the speed.
-const WATER_DRAG_SECS: f32 = 0.55;
+const WATER_DRAG_SECS: f32 = 0.9;
 
 /// A span of time, seconds from the start of the video.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,9 +88,9 @@ impl Dive {
         let secs = between(rng, options.seconds.map(|s| s as f32));
         let num_frames = (secs * frames_per_sec).round().max(1.0) as usize;
         let takeoff_secs = secs * between(rng, [0.22, 0.3]);
-        let entry_secs = takeoff_secs + secs * between(rng, [0.5, 0.56]);
+        let entry_secs = takeoff_secs + secs * between(rng, FLIGHT_SHARE);
         let flight = entry_secs - takeoff_secs;
-        let blur = [between(rng, SPEED_BLUR), between(rng, SPEED_BLUR)];
+        let blur = [blurred(rng.random()), blurred(rng.random())];
         let place = [rng.random::<f32>(), rng.random::<f32>()];
         let window = |length: f32, place: f32| {
             let [first, last] = TURNING.map(|share| takeoff_secs + share * flight);
@@ -141,8 +141,18 @@ impl Dive {
     pub(super) fn body_at(&self, t: f32) -> Body {
         let mut body = Body::new(&self.pose_at(t), self.turn_at(t));
         body.scale(self.stature);
-        body.shift(if t < self.takeoff_secs { self.toes_at(t) - body.feet } else { self.flight_at(t) });
+        body.shift(self.centre_at(t));
         body
+    }
+
+    /// The diver's centre of mass at `t`.
+    pub(super) fn centre_at(&self, t: f32) -> Vec3 {
+        if t >= self.takeoff_secs {
+            return self.flight_at(t);
+        }
+        let mut body = Body::new(&self.pose_at(t), self.turn_at(t));
+        body.scale(self.stature);
+        self.toes_at(t) - body.feet
     }
 
     /// Bend of the board's tip, metres downwards.
@@ -222,7 +232,7 @@ impl Dive {
         let flight = self.entry_secs - self.takeoff_secs;
         let flown = (t - self.takeoff_secs).min(flight);
         let sunk = WATER_DRAG_SECS * (1.0 - (-(t - self.entry_secs).max(0.0) / WATER_DRAG_SECS).exp());
-        let forth = (flown + sunk) / flight;
+        let forth = (flown + 0.3 * sunk) / flight;
         let fall = lift * flown - gravity * flown * flown / 2.0 - (gravity * flight - lift) * sunk;
         self.lift_off() + vec3(self.travel[0] * forth, fall, self.travel[1] * forth)
     }
@@ -235,6 +245,12 @@ fn approach_pose(x: f32) -> Pose {
         .towards(Pose::ARMS_UP, smooth_step(0.3, 0.58, x))
         .towards(Pose::CROUCH, smooth_step(0.58, 0.84, x))
         .towards(Pose::REACH, push * push)
+}
+
+/// Chance's factor on how long the turning lasts: `1/sqrt(2)` to `sqrt(2)` as `chance` goes from 0 to 1, so that the
+/// slowest takes twice as long as the fastest.
+pub(super) fn blurred(chance: f32) -> f32 {
+    (chance - 0.5).exp2()
 }
 
 fn between(rng: &mut Rng, [low, high]: [f32; 2]) -> f32 {

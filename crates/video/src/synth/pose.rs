@@ -29,7 +29,7 @@ pub(super) struct Pose {
     pub(super) neck: f32,
     /// 0 with pointed toes, 1 with the soles on the ground.
     pub(super) flat_feet: f32,
-    /// Left and right arm.
+    /// Right and left arm.
     pub(super) arms: [ArmPose; 2],
 }
 

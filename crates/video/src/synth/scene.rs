@@ -60,7 +60,7 @@ impl Scene {
             offset: between(rng, 0.0, 100.0),
             board_height: between(rng, 2.7, 3.6),
             camera: vec3(0.8 + distance * yaw.sin(), between(rng, 2.2, 4.2), distance * yaw.cos()),
-            view_height: between(rng, 3.5, 4.2),
+            view_height: between(rng, 2.8, 3.3),
             mirrored: rng.random(),
             wall: hsv(rng.random(), between(rng, 0.05, 0.3), wall_shade),
             deck: hsv(between(rng, 0.05, 0.15), between(rng, 0.05, 0.35), between(rng, 0.55, 0.8)),

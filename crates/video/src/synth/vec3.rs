@@ -1,7 +1,7 @@
 use std::ops::{Add, Mul, Sub};
 
 /// A point or direction in metres. In the world: `x` away from the board, `y` up from the water, `z` along the lane
-/// lines. In the body: `x` to the side, `y` towards the head, `z` to the front.
+/// lines. In the body: `x` to the left, `y` towards the head, `z` to the front.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Vec3 {
     pub(super) x: f32,

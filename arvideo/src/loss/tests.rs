@@ -1,0 +1,81 @@
+use nn::Recompute;
+
+use super::*;
+use crate::model::tests::{Case, Naive};
+
+fn value(losses: &Losses) -> f64 {
+    losses.total.double_value(&[])
+}
+
+fn term(losses: &Losses, name: &str) -> f64 {
+    losses.terms.iter().find(|(n, _)| *n == name).unwrap().1.double_value(&[])
+}
+
+/// Mean over `numbers`.
+fn mean(numbers: &[f64]) -> f64 {
+    numbers.iter().sum::<f64>() / numbers.len() as f64
+}
+
+#[test]
+fn the_loss_is_the_mean_error_of_a_loop_over_clusters() {
+    let case = Case::new(Target::Codes, Recompute::None);
+    let naive = Naive::of(&case);
+    // Squared errors and targets of each token's place in the order: 15 predicted clusters of 4.
+    let (mut errors, mut targets) = (vec![Vec::new(); 60], Vec::new());
+    for (b, plan) in case.plans.iter().enumerate() {
+        let predicted = naive.predict(&case.clip.narrow(0, b as i64, 1), plan);
+        for (q, token) in plan.predicted.iter().enumerate() {
+            for c in 0..5 {
+                let target = case.codes.double_value(&[b as i64, *token, c]);
+                errors[q].push((predicted.double_value(&[0, q as i64, c]) - target).powi(2));
+                targets.push(target);
+            }
+        }
+    }
+    let got = case.model.loss(&case.clip, &case.plans, Targets::Codes(&case.codes)).unwrap();
+    let mse = mean(&errors.concat());
+    let var = mean(&targets.iter().map(|t| (t - mean(&targets)).powi(2)).collect::<Vec<_>>());
+    let unbiased = var * targets.len() as f64 / (targets.len() - 1) as f64;
+    for (name, want) in [
+        ("mse", mse),
+        ("mse_first", mean(&errors[..4].concat())),
+        ("mse_last", mean(&errors[56..].concat())),
+        ("explained", 1.0 - mse / unbiased),
+    ] {
+        assert!((term(&got, name) - want).abs() < 1e-5, "{name}: {} against {want}", term(&got, name));
+    }
+    assert!((value(&got) - mse).abs() < 1e-5);
+}
+
+#[test]
+fn the_last_clusters_pixels_are_a_target_and_never_an_input() {
+    let case = Case::new(Target::Pixels, Recompute::None);
+    let changed = case.inverted_from(15);
+    let loss = |clip: &Tensor| case.model.loss(clip, &case.plans, Targets::Pixels).unwrap();
+    let (before, after) = (loss(&case.clip), loss(&changed));
+    assert_eq!(term(&before, "mse_first"), term(&after, "mse_first"));
+    assert!((term(&before, "mse_last") - term(&after, "mse_last")).abs() > 1e-3);
+    assert!((value(&before) - value(&after)).abs() > 1e-4);
+
+    let predict = |clip: &Tensor| {
+        let checked = &case.model.checked;
+        let cubes = Cubes::new(clip, checked.grid(), checked.patch()).unwrap();
+        case.model.predictions(&cubes, &case.plans).unwrap().values_bqc
+    };
+    assert!(predict(&case.clip).equal(&predict(&changed)));
+}
+
+#[test]
+fn targets_of_the_other_kind_are_refused() {
+    let case = Case::new(Target::Codes, Recompute::None);
+    let said = case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap_err().to_string();
+    assert_eq!(said, "the preset's target is codes, but the loss was given pixels");
+}
+
+#[test]
+fn codes_of_another_width_are_refused() {
+    let case = Case::new(Target::Codes, Recompute::None);
+    let narrow = case.codes.narrow(2, 0, 1);
+    let said = case.model.loss(&case.clip, &case.plans, Targets::Codes(&narrow)).unwrap_err().to_string();
+    assert_eq!(said, "target has shape [2, 60, 1], expected [2, 60, 5] (-1: any size)");
+}

@@ -1,0 +1,252 @@
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tch::Kind;
+use tch::nn::{self, Module};
+
+use super::*;
+use crate::config::example;
+use crate::run_dir::tests::info;
+use crate::{NamedTensors, Start, TrainConfig, named};
+
+/// A small net with fixed first weights, and how it is trained.
+struct Bench {
+    plan: TrainPlan,
+    vs: VarStore,
+    net: nn::Sequential,
+    optimizer: AdamW,
+    /// The step during which the interrupt arrives; 0 for never.
+    interrupt_at: u64,
+}
+
+impl Bench {
+    fn new(config: TrainConfig) -> Self {
+        let plan = config.check().unwrap();
+        let vs = VarStore::new(Device::Cpu);
+        let root = vs.root();
+        let net = nn::seq()
+            .add(nn::linear(&root / "a", 8, 32, Default::default()))
+            .add_fn(Tensor::tanh)
+            .add(nn::linear(&root / "b", 32, 4, Default::default()));
+        for (i, (_, value)) in named(&vs).into_iter().enumerate() {
+            let fixed = numbers(i as u64, &value.size());
+            tch::no_grad(|| value.shallow_clone().copy_(&fixed));
+        }
+        let optimizer = AdamW::new(&vs, plan.adamw()).unwrap();
+        Bench { plan, vs, net, optimizer, interrupt_at: 0 }
+    }
+
+    /// Trains on batches that depend on the step alone.
+    fn fit(
+        &mut self,
+        run: &RunDir,
+        loss: impl Fn(u64, &nn::Sequential, &Tensor) -> Tensor,
+        on_log: impl FnMut(&StepLog),
+    ) -> Result<Outcome, TrainError> {
+        let interrupt = AtomicBool::new(false);
+        let (net, interrupt_at) = (&self.net, self.interrupt_at);
+        let next = |step| {
+            interrupt.store(step == interrupt_at, Ordering::Relaxed);
+            Ok(((step, numbers(1000 + step, &[2, 8])), 0.0))
+        };
+        let loss = |(step, x): &(u64, Tensor)| {
+            let total = loss(*step, net, x);
+            let terms = vec![("half", total.detach() * 0.5)];
+            Ok(Losses { total, terms })
+        };
+        let (plan, vs, optimizer) = (&self.plan, &self.vs, &mut self.optimizer);
+        fit(Fit { plan, vs, optimizer, run, frames_per_step: 16, interrupt: &interrupt }, next, loss, on_log)
+    }
+
+    /// A copy of everything that training changes.
+    fn state(&self) -> NamedTensors {
+        let all = named(&self.vs).into_iter().chain(self.optimizer.state());
+        all.map(|(name, value)| (name, value.copy())).collect()
+    }
+}
+
+/// Numbers in -0.5..0.5 that depend on `seed` alone.
+fn numbers(seed: u64, size: &[i64]) -> Tensor {
+    let mut rng = rng_for(seed, 0, 0, Purpose::Synth);
+    let count: i64 = size.iter().product();
+    let values: Vec<f32> = (0..count).map(|_| (rng.next_u64() >> 40) as f32 / (1 << 24) as f32 - 0.5).collect();
+    Tensor::from_slice(&values).view(size)
+}
+
+fn squares(_: u64, net: &nn::Sequential, x: &Tensor) -> Tensor {
+    (net.forward(x) - 1.0).square().mean(Kind::Float)
+}
+
+fn open(root: &Path, start: Start) -> RunDir {
+    RunDir::open(root, &info("test = true\n"), start).unwrap()
+}
+
+fn lines(root: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(root.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn logged_steps(root: &Path) -> Vec<u64> {
+    lines(root).iter().map(|line| line["step"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn ten_steps_equal_five_saved_and_resumed_for_five_more_bit_for_bit() {
+    let config = || TrainConfig { checkpoint_every: 100, ..example() };
+    let (whole_dir, halves_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut whole = Bench::new(config());
+    let before = whole.state();
+    assert_eq!(whole.fit(&open(whole_dir.path(), Start::Fresh), squares, |_| {}).unwrap(), Outcome::Finished);
+    assert_ne!(whole.state(), before);
+
+    let mut first = Bench { interrupt_at: 5, ..Bench::new(config()) };
+    let outcome = first.fit(&open(halves_dir.path(), Start::Fresh), squares, |_| {}).unwrap();
+    assert_eq!(outcome, Outcome::Interrupted { step: 5 });
+    assert_ne!(first.state(), whole.state());
+    let mut second = Bench::new(config());
+    let outcome = second.fit(&open(halves_dir.path(), Start::Resume), squares, |_| {}).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+
+    assert_eq!(second.state(), whole.state());
+    let checkpoint = |dir: &tempfile::TempDir| fs::read(dir.path().join("checkpoint.safetensors")).unwrap();
+    assert!(checkpoint(&halves_dir) == checkpoint(&whole_dir), "the last checkpoints differ");
+    assert_eq!(logged_steps(halves_dir.path()), logged_steps(whole_dir.path()));
+}
+
+#[test]
+fn the_loss_falls_and_each_logged_step_carries_every_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut seen = Vec::new();
+    let mut bench = Bench::new(TrainConfig { steps: 60, ..example() });
+    bench.fit(&open(dir.path(), Start::Fresh), squares, |log| seen.push(log.clone())).unwrap();
+    let lines = lines(dir.path());
+    assert_eq!(lines.len(), seen.len());
+    assert!(seen.last().unwrap().loss < 0.5 * seen[0].loss, "{seen:?}");
+    for (line, log) in lines.iter().zip(&seen) {
+        for key in ["loss", "half", "learning_rate", "grad_norm", "step_secs", "wait_secs", "frames_per_sec"] {
+            assert!(line[key].is_f64(), "{key} in {line}");
+        }
+        assert!((line["half"].as_f64().unwrap() - log.loss / 2.0).abs() < 1e-9, "{line}");
+        let frames = line["frames_per_sec"].as_f64().unwrap() * line["step_secs"].as_f64().unwrap();
+        assert!((frames - 16.0).abs() < 1e-9, "{frames}");
+        assert_eq!(log.learning_rate, bench.plan.schedule().learning_rate(log.step));
+    }
+}
+
+#[test]
+fn a_finished_run_resumes_to_the_same_end_without_a_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(example());
+    bench.fit(&open(dir.path(), Start::Fresh), squares, |_| {}).unwrap();
+    let mut again = Bench::new(example());
+    let never = |_, _: &nn::Sequential, _: &Tensor| panic!("no step is left");
+    assert_eq!(again.fit(&open(dir.path(), Start::Resume), never, |_| {}).unwrap(), Outcome::Finished);
+    assert_eq!(again.state(), bench.state());
+}
+
+/// Trains with a loss that goes wrong in step 7 and returns the error; the checkpoint of step 5 must be intact and the
+/// weights must be those of step 6.
+#[track_caller]
+fn fail_in_step_7(wrong: impl Fn(&Tensor) -> Tensor) -> TrainError {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(example());
+    let broken = |step, net: &nn::Sequential, x: &Tensor| {
+        let good = squares(step, net, x);
+        if step == 7 { wrong(&good) } else { good }
+    };
+    let error = bench.fit(&open(dir.path(), Start::Fresh), broken, |_| {}).unwrap_err();
+
+    let six_dir = tempfile::tempdir().unwrap();
+    let mut six = Bench { interrupt_at: 6, ..Bench::new(example()) };
+    six.fit(&open(six_dir.path(), Start::Fresh), squares, |_| {}).unwrap();
+    assert_eq!(bench.state(), six.state());
+    let mut resumed = Bench::new(example());
+    let run = open(dir.path(), Start::Resume);
+    assert_eq!(run.load_checkpoint(&resumed.vs, &mut resumed.optimizer).unwrap(), 5);
+    error
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_stops_the_run_and_names_the_step() {
+    let error = fail_in_step_7(|loss| loss * f64::NAN);
+    assert!(matches!(error, TrainError::NotFinite { what: "loss", step: 7, .. }), "{error}");
+}
+
+#[test]
+fn an_infinite_gradient_of_a_finite_loss_stops_the_run() {
+    // The root's slope at zero is infinite.
+    let error = fail_in_step_7(|loss| (loss - loss.detach()).sqrt());
+    assert!(matches!(error, TrainError::NotFinite { what: "gradient norm", step: 7, .. }), "{error}");
+}
+
+#[test]
+fn running_out_of_memory_in_an_operator_is_its_own_error() {
+    let error = fail_in_step_7(|loss| loss * Tensor::zeros([1 << 50], (Kind::Float, Device::Cpu)).sum(Kind::Float));
+    assert!(matches!(error, TrainError::OutOfMemory { step: 7, .. }), "{error}");
+}
+
+#[test]
+fn a_cpp_exception_and_a_bug_of_our_own_are_told_apart() {
+    let error = fail_in_step_7(|loss| loss.reshape([2, 3]));
+    let TrainError::Step { step: 7, source } = &error else { panic!("{error}") };
+    let cause = std::error::Error::source(source).unwrap().to_string();
+    assert!(cause.contains("shape '[2, 3]' is invalid for input of size 1"), "{cause}");
+    let error = fail_in_step_7(|_| panic!("an empty codebook"));
+    assert!(matches!(&error, TrainError::Panicked { step: 7, said } if said.contains("an empty codebook")), "{error}");
+}
+
+/// Names the run folder to the process that the next test kills.
+const CHILD_ROOT: &str = "LONGVID_TEST_KILLED_RUN";
+const KILL_STEPS: u64 = 24;
+
+/// Not a test by itself: the process that trains in the next one.
+#[test]
+fn child_of_the_kill_test() {
+    let Some(root) = std::env::var_os(CHILD_ROOT) else { return };
+    let root = Path::new(&root);
+    let start = if root.join("run.json").exists() { Start::Resume } else { Start::Fresh };
+    let tell = || writeln!(std::io::stdout(), "\n@").unwrap();
+    let mut bench = Bench::new(TrainConfig { steps: KILL_STEPS, log_every: 1, checkpoint_every: 1, ..example() });
+    // Dropout draws from libtorch's own generator.
+    let loss = |step, net: &nn::Sequential, x: &Tensor| {
+        tell();
+        squares(step, net, &x.dropout(0.25, true))
+    };
+    bench.fit(&open(root, start), loss, |_| tell()).unwrap();
+}
+
+/// Trains in a process of its own and kills it once it has spoken `kill_after` times: odd in the middle of a step, even
+/// in the middle of a checkpoint. Whether it came to its end.
+fn train_in_a_process(root: &Path, kill_after: Option<u64>) -> bool {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "fit::tests::child_of_the_kill_test", "--nocapture"])
+        .env(CHILD_ROOT, root)
+        // More threads than cores would spin.
+        .env("OMP_NUM_THREADS", "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = 0;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        told += u64::from(line.unwrap() == "@");
+        if Some(told) == kill_after {
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap().success()
+}
+
+#[test]
+fn a_run_killed_at_any_moment_ends_at_the_same_bits() {
+    let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert!(train_in_a_process(whole.path(), None));
+    for kill_after in [1, 2, 7, 10, 4] {
+        assert!(!train_in_a_process(killed.path(), Some(kill_after)), "it was to be killed");
+    }
+    assert!(train_in_a_process(killed.path(), None));
+    let checkpoint = |dir: &tempfile::TempDir| fs::read(dir.path().join("checkpoint.safetensors")).unwrap();
+    assert!(checkpoint(&killed) == checkpoint(&whole), "the last checkpoints differ");
+    assert_eq!(logged_steps(killed.path()), (1..=KILL_STEPS).collect::<Vec<_>>());
+}

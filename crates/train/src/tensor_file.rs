@@ -1,0 +1,216 @@
+//! The one file format of this crate: safetensors with a header of ours and a checksum over everything.
+//!
+//! Equal contents give equal bytes: keys are sorted, which safetensors' own writer (0.8) does not promise for metadata.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use nn::During;
+use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorInfo};
+use serde::Serialize;
+use tch::{Kind, Tensor};
+
+use crate::atomic::{self, Staged};
+use crate::{NamedTensors, TrainError};
+
+/// Value of the metadata key `format`.
+const FORMAT: &str = "longvid weights";
+/// The newest format version that this program writes and reads.
+const VERSION: u32 = 1;
+/// Bytes of the header's length, in front of it.
+const LENGTH_BYTES: usize = 8;
+
+/// What a file says beside its tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    /// What the weights are of: `tokenizer`, `encoder`, `checkpoint`.
+    pub(crate) kind: String,
+    /// The resolved preset, TOML.
+    pub(crate) config_toml: String,
+    /// Steps trained, in a checkpoint.
+    pub(crate) step: Option<u64>,
+}
+
+/// A file as read, with every check passed.
+#[derive(Debug)]
+pub(crate) struct TensorFile {
+    pub(crate) label: Label,
+    pub(crate) tensors: NamedTensors,
+    /// blake3 over header and tensors, hex.
+    pub(crate) checksum: String,
+}
+
+#[derive(Serialize)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    metadata: BTreeMap<String, String>,
+    #[serde(flatten)]
+    tensors: BTreeMap<String, TensorInfo>,
+}
+
+impl Header {
+    fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("maps from strings to strings and numbers are JSON")
+    }
+}
+
+/// Writes the file that is to stand at `path` beside it; returns it with its checksum. Holds one tensor's bytes at a time.
+pub(crate) fn stage(path: &Path, label: &Label, tensors: &NamedTensors) -> Result<(Staged, String), TrainError> {
+    let (mut header, order) = lay_out(label, tensors)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&header.json());
+    let mut bytes = Vec::new();
+    for tensor in &order {
+        copy_bytes(tensor, &mut bytes).during("reading weights")?;
+        hasher.update(&bytes);
+    }
+    let checksum = hasher.finalize().to_hex().to_string();
+    header.metadata.insert("checksum".into(), checksum.clone());
+    let mut json = header.json();
+    // safetensors wants the data aligned.
+    json.resize(json.len().next_multiple_of(LENGTH_BYTES), b' ');
+    let staged = atomic::stage(path, |file| {
+        file.write_all(&(json.len() as u64).to_le_bytes())?;
+        file.write_all(&json)?;
+        for tensor in &order {
+            copy_bytes(tensor, &mut bytes).map_err(std::io::Error::other)?;
+            file.write_all(&bytes)?;
+        }
+        Ok(())
+    })?;
+    Ok((staged, checksum))
+}
+
+/// Reads a file of the given kind and checks it whole.
+pub(crate) fn read(path: &Path, kind: &str) -> Result<TensorFile, TrainError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| TrainError::Io { doing: "read", path: path.to_owned(), source })?;
+    let refuse = |source| refusal(path, &bytes, source);
+    let (header_bytes, found) = SafeTensors::read_metadata(&bytes).map_err(refuse)?;
+    let mut metadata: BTreeMap<String, String> = found.metadata().clone().unwrap_or_default().into_iter().collect();
+    let foreign = || TrainError::Foreign { path: path.to_owned() };
+    if metadata.get("format").map(String::as_str) != Some(FORMAT) {
+        return Err(foreign());
+    }
+    let version = metadata.get("format_version").cloned().unwrap_or_default();
+    if version != VERSION.to_string() {
+        return Err(TrainError::NewerVersion { path: path.to_owned(), found: version, known: VERSION });
+    }
+    let written = metadata.remove("checksum").ok_or_else(foreign)?;
+    let tensors = found.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
+    let header = Header { metadata, tensors };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&header.json()).update(&bytes[LENGTH_BYTES + header_bytes..]);
+    let checksum = hasher.finalize().to_hex().to_string();
+    if checksum != written {
+        return Err(TrainError::Damaged { path: path.to_owned() });
+    }
+    let take = |key| header.metadata.get(key).cloned();
+    let label = Label {
+        kind: take("kind").ok_or_else(foreign)?,
+        config_toml: take("config").ok_or_else(foreign)?,
+        step: take("step").and_then(|step| step.parse().ok()),
+    };
+    if label.kind != kind {
+        return Err(TrainError::OtherKind { path: path.to_owned(), found: label.kind, wanted: kind.to_owned() });
+    }
+    let file = SafeTensors::deserialize(&bytes).map_err(refuse)?;
+    let tensors = file
+        .iter()
+        .map(|(name, view)| {
+            let element = kind_of(view.dtype()).ok_or_else(|| element_type(name, format!("{:?}", view.dtype())))?;
+            let size: Vec<i64> = view.shape().iter().map(|n| *n as i64).collect();
+            let tensor = Tensor::f_from_data_size(view.data(), &size, element).during("making tensors of a file")?;
+            Ok((name.to_owned(), tensor))
+        })
+        .collect::<Result<NamedTensors, TrainError>>()?;
+    Ok(TensorFile { label, tensors, checksum })
+}
+
+/// The header without its checksum, and the tensors in the order of their bytes: widest elements first, as safetensors
+/// wants for alignment, then by name.
+fn lay_out<'a>(label: &Label, tensors: &'a NamedTensors) -> Result<(Header, Vec<&'a Tensor>), TrainError> {
+    let mut listed = Vec::new();
+    for (name, tensor) in tensors {
+        let kind = tensor.kind();
+        let dtype = dtype_of(kind).ok_or_else(|| element_type(name, format!("{kind:?}")))?;
+        listed.push((name, dtype, tensor));
+    }
+    listed.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let mut header = Header { metadata: metadata(label), tensors: BTreeMap::new() };
+    let mut end = 0;
+    for (name, dtype, tensor) in &listed {
+        let shape = tensor.size().iter().map(|n| *n as usize).collect();
+        let start = end;
+        end += num_bytes(tensor);
+        let info = TensorInfo { dtype: *dtype, shape, data_offsets: (start, end) };
+        header.tensors.insert((*name).clone(), info);
+    }
+    Ok((header, listed.into_iter().map(|(_, _, tensor)| tensor).collect()))
+}
+
+fn metadata(label: &Label) -> BTreeMap<String, String> {
+    let mut metadata = BTreeMap::from([
+        ("format".to_owned(), FORMAT.to_owned()),
+        ("format_version".to_owned(), VERSION.to_string()),
+        ("kind".to_owned(), label.kind.clone()),
+        ("config".to_owned(), label.config_toml.clone()),
+    ]);
+    if let Some(step) = label.step {
+        metadata.insert("step".to_owned(), step.to_string());
+    }
+    metadata
+}
+
+/// Names what is wrong with a file that safetensors cannot read.
+fn refusal(path: &Path, bytes: &[u8], source: SafeTensorError) -> TrainError {
+    // A safetensors header is JSON, so an opening brace follows its length.
+    let opens = bytes.get(LENGTH_BYTES).is_none_or(|first| *first == b'{');
+    match source {
+        SafeTensorError::HeaderTooSmall
+        | SafeTensorError::InvalidHeaderLength
+        | SafeTensorError::MetadataIncompleteBuffer
+            if opens =>
+        {
+            TrainError::Truncated { path: path.to_owned(), num_bytes: bytes.len() }
+        }
+        source => TrainError::NotSafetensors { path: path.to_owned(), source },
+    }
+}
+
+fn element_type(name: &str, kind: String) -> TrainError {
+    TrainError::ElementType { name: name.to_owned(), kind }
+}
+
+fn num_bytes(tensor: &Tensor) -> usize {
+    tensor.numel() * tensor.kind().elt_size_in_bytes()
+}
+
+/// Replaces `bytes` by a tensor's values, row-major, wherever the tensor lives.
+fn copy_bytes(tensor: &Tensor, bytes: &mut Vec<u8>) -> Result<(), tch::TchError> {
+    bytes.resize(num_bytes(tensor), 0);
+    tensor.f_copy_data_u8(bytes, tensor.numel())
+}
+
+/// Element types that are stored.
+const ELEMENTS: [(Kind, Dtype); 10] = [
+    (Kind::Float, Dtype::F32),
+    (Kind::Double, Dtype::F64),
+    (Kind::Half, Dtype::F16),
+    (Kind::BFloat16, Dtype::BF16),
+    (Kind::Int64, Dtype::I64),
+    (Kind::Int, Dtype::I32),
+    (Kind::Int16, Dtype::I16),
+    (Kind::Int8, Dtype::I8),
+    (Kind::Uint8, Dtype::U8),
+    (Kind::Bool, Dtype::BOOL),
+];
+
+fn dtype_of(kind: Kind) -> Option<Dtype> {
+    ELEMENTS.iter().find(|(k, _)| *k == kind).map(|(_, dtype)| *dtype)
+}
+
+fn kind_of(dtype: Dtype) -> Option<Kind> {
+    ELEMENTS.iter().find(|(_, d)| *d == dtype).map(|(kind, _)| *kind)
+}

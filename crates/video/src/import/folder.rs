@@ -1,0 +1,58 @@
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::{Listing, Source, Span, Wanted};
+use crate::VideoError;
+use crate::h5::io_error;
+
+/// Endings of what lies beside videos and is none: annotations, notes and our own stores.
+const SIDE_FILES: [&str; 8] = ["csv", "json", "txt", "md", "h5", "tmp", "lock", "part"];
+
+/// All files of a folder and its sub-folders. Where none lies at the top, the first sub-folder's name is the class.
+pub(super) fn list(folder: &Path) -> Result<Listing, VideoError> {
+    let mut files = Vec::new();
+    walk(folder, folder, &mut BTreeSet::new(), &mut files)?;
+    if files.is_empty() {
+        return Err(VideoError::NothingToImport { path: folder.to_owned(), problem: "the folder holds no files" });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let class_of = |name: &str| name.split_once('/').map(|(class, _)| class.to_owned());
+    let classes: Option<BTreeSet<String>> = files.iter().map(|file| class_of(&file.name)).collect();
+    let classes: Vec<String> = classes.unwrap_or_default().into_iter().collect();
+    let whole = |file: &Source| Wanted {
+        id: file.name.clone(),
+        file: file.name.clone(),
+        label: class_of(&file.name).and_then(|class| classes.binary_search(&class).ok()),
+        group: file.name.clone(),
+        span: Span::Whole,
+    };
+    let segments = files.iter().map(whole).collect();
+    Ok(Listing { files, segments, classes, missing: Vec::new() })
+}
+
+/// Adds the files below `dir`; `seen` keeps links from leading in a circle.
+fn walk(root: &Path, dir: &Path, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<Source>) -> Result<(), VideoError> {
+    let real = dir.canonicalize().map_err(io_error("read folder", dir))?;
+    if !seen.insert(real) {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(dir).map_err(io_error("read folder", dir))? {
+        let path = entry.map_err(io_error("read folder", dir))?.path();
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(root, &path, seen, files)?;
+        } else if !is_side_file(&path) {
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            files.push(Source { name, path });
+        }
+    }
+    Ok(())
+}
+
+fn is_side_file(path: &Path) -> bool {
+    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    SIDE_FILES.iter().any(|side| side.eq_ignore_ascii_case(ending))
+}

@@ -1,0 +1,196 @@
+//! Clips ahead of time: worker threads read, decode and crop what the plan says, the training loop takes batches in
+//! the order of their steps. What a batch holds depends on its step alone, never on the number of workers.
+
+mod clip;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+pub use clip::load_clip;
+use spec::ClipGeometry;
+
+use crate::{ClipStore, TokenStore, Tokens, VideoError};
+
+/// One clip to load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClipRequest {
+    /// Index of the segment in the clip store.
+    pub segment: usize,
+    /// First frame of the clip in the segment's timeline, a multiple of the patch's frames.
+    pub start_frame: usize,
+    /// Frames of the clip, a multiple of the patch's frames: the geometry's count, or one tokenizer window, or a whole
+    /// timeline.
+    pub num_frames: usize,
+}
+
+/// One loaded clip.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedClip {
+    /// What was asked for.
+    pub request: ClipRequest,
+    /// `[request.num_frames, size_px, size_px, 3]`, row-major, `0..=255`.
+    pub rgb: Vec<u8>,
+    /// Tokens of the same frames, where a token store is used.
+    pub tokens: Option<Tokens>,
+}
+
+/// The clips of one step.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The step.
+    pub step: u64,
+    /// Its clips in the plan's order.
+    pub clips: Vec<LoadedClip>,
+    /// How long the caller waited for it: above a few per cent of a step's time, loading is the bottleneck.
+    pub wait_secs: f64,
+}
+
+/// Where clips come from.
+#[derive(Clone, Debug)]
+pub struct ClipSource {
+    /// Pixels.
+    pub store: Arc<ClipStore>,
+    /// Codes and priorities of the same segments; `None` loads pixels alone.
+    pub tokens: Option<Arc<TokenStore>>,
+    /// Timelines, and the size of a frame.
+    pub geometry: ClipGeometry,
+}
+
+/// How much runs ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderOptions {
+    /// Threads that load.
+    pub num_workers: usize,
+    /// Steps that are loaded or being loaded before the caller asks for them: the bound on memory.
+    pub prefetch_steps: u64,
+}
+
+/// Tells which clips a step needs: a pure function of the step.
+pub type Plan = dyn Fn(u64) -> Vec<ClipRequest> + Send + Sync;
+
+/// Loads the batches of a range of steps. Dropping it stops the workers.
+#[derive(Debug)]
+pub struct Loader {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    steps: Range<u64>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    prefetch_steps: u64,
+}
+
+/// Steps below `taken` have been handed out, those below `claimed` are with a worker or in `ready`.
+#[derive(Debug)]
+struct Queue {
+    taken: u64,
+    claimed: u64,
+    stop: u64,
+    ready: BTreeMap<u64, Result<Vec<LoadedClip>, VideoError>>,
+}
+
+impl Loader {
+    /// Starts the workers on `steps`.
+    ///
+    /// # Errors
+    /// [`VideoError::TokenMismatch`] when the token store does not belong to the clip store and the geometry;
+    /// [`VideoError::Option`] for no workers or no prefetch; [`VideoError::Io`] when no thread can be started.
+    pub fn start(
+        source: ClipSource,
+        plan: Arc<Plan>,
+        steps: Range<u64>,
+        options: LoaderOptions,
+    ) -> Result<Self, VideoError> {
+        if let Some(tokens) = &source.tokens {
+            tokens.header().expect_matches(source.store.id(), &source.geometry)?;
+        }
+        if options.num_workers == 0 || options.prefetch_steps == 0 {
+            let value = format!("{} workers, {} steps", options.num_workers, options.prefetch_steps);
+            return Err(VideoError::Option { option: "loader", value, rule: "at least 1 of each" });
+        }
+        let queue = Queue { taken: steps.start, claimed: steps.start, stop: steps.end, ready: BTreeMap::new() };
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(queue),
+            changed: Condvar::new(),
+            prefetch_steps: options.prefetch_steps,
+        });
+        let mut loader = Loader { shared, workers: Vec::new(), steps };
+        for _ in 0..options.num_workers {
+            let (shared, source, plan) = (Arc::clone(&loader.shared), source.clone(), Arc::clone(&plan));
+            let worker = thread::Builder::new().name("clip-loader".to_owned()).spawn(move || work(&shared, &source, &*plan));
+            let failed = |err| VideoError::Io { action: "start a thread for", path: "the clip loader".into(), source: err };
+            loader.workers.push(worker.map_err(failed)?);
+        }
+        Ok(loader)
+    }
+
+    /// The next step's batch; `None` after the last step.
+    ///
+    /// # Errors
+    /// What loading one of the step's clips met. The call after that goes on with the next step.
+    #[allow(clippy::should_implement_trait, reason = "a `for` loop would hide that a batch may fail")]
+    pub fn next(&mut self) -> Option<Result<Batch, VideoError>> {
+        let step = self.steps.next()?;
+        let asked = Instant::now();
+        let mut queue = lock(&self.shared.queue);
+        let clips = loop {
+            if let Some(clips) = queue.ready.remove(&step) {
+                break clips;
+            }
+            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        };
+        queue.taken = step + 1;
+        drop(queue);
+        self.shared.changed.notify_all();
+        Some(clips.map(|clips| Batch { step, clips, wait_secs: asked.elapsed().as_secs_f64() }))
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        lock(&self.shared.queue).stop = 0;
+        self.shared.changed.notify_all();
+        for worker in self.workers.drain(..) {
+            // A panic in a worker was handed out as an error already.
+            worker.join().ok();
+        }
+    }
+}
+
+fn work(shared: &Shared, source: &ClipSource, plan: &Plan) {
+    let mut queue = lock(&shared.queue);
+    while queue.claimed < queue.stop {
+        if queue.claimed >= queue.taken + shared.prefetch_steps {
+            queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        }
+        let step = queue.claimed;
+        queue.claimed += 1;
+        drop(queue);
+        let load = || plan(step).into_iter().map(|request| load(source, request)).collect();
+        // The caller waits for this very step, so even a bug must answer.
+        let clips = catch_unwind(AssertUnwindSafe(load))
+            .unwrap_or_else(|_panic| Err(VideoError::WorkerPanicked { at: format!("step {step}") }));
+        queue = lock(&shared.queue);
+        queue.ready.insert(step, clips);
+        shared.changed.notify_all();
+    }
+}
+
+fn load(source: &ClipSource, request: ClipRequest) -> Result<LoadedClip, VideoError> {
+    load_clip(&source.store, source.tokens.as_deref(), &source.geometry, request)
+}
+
+/// The queue is changed in single steps, so a poisoned lock is as good as a whole one.
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}

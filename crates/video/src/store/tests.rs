@@ -1,0 +1,177 @@
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Begin, Decoded, VideoError};
+
+const OPTIONS: StoreOptions = StoreOptions { short_side_px: 16, max_frames_per_sec: None };
+
+/// Stands for a JPEG: readers of bytes do not look inside.
+fn frame(video: usize, k: u32) -> Vec<u8> {
+    vec![video as u8 * 16 + k as u8; 1000 + 10 * k as usize]
+}
+
+fn add(writer: &mut ClipStoreWriter, video: usize, num_frames: u32) {
+    for k in 0..num_frames {
+        writer.push_frame(&frame(video, k)).unwrap();
+    }
+    let decoded = Decoded {
+        num_frames,
+        frames_per_sec: 10.0,
+        source_frames_per_sec: 30.0,
+        width_px: 24,
+        height_px: 16,
+    };
+    let (name, hash) = (format!("video {video} \u{e9}.mp4"), format!("{video:064}"));
+    writer.commit(NewVideo { name: &name, content_hash: &hash, decoded }).unwrap();
+}
+
+fn segment(video: u32, label: i32) -> Segment {
+    let id = format!("s{video}");
+    Segment { id, video, start_secs: 0.0, stop_secs: 0.25, label, group: "g".to_owned() }
+}
+
+fn begin(path: &Path) -> (ClipStoreWriter, Begin) {
+    ClipStoreWriter::begin(path, OPTIONS).unwrap()
+}
+
+fn finish(writer: ClipStoreWriter) -> String {
+    writer.finish(&[segment(0, 1), segment(1, -1)], &["a".to_owned(), "b".to_owned()]).unwrap()
+}
+
+fn written() -> (TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("clips.h5");
+    let (mut writer, _) = begin(&path);
+    add(&mut writer, 0, 5);
+    let gone = Rejected { name: "bad".to_owned(), reason: "no frames".to_owned(), content_hash: "00".to_owned() };
+    writer.push_frame(&[9; 5000]).unwrap();
+    writer.reject(gone).unwrap();
+    add(&mut writer, 1, 3);
+    finish(writer);
+    (dir, path)
+}
+
+#[test]
+fn what_was_written_comes_back() {
+    let (_dir, path) = written();
+    let store = ClipStore::open(&path).unwrap();
+    assert_eq!(store.videos().iter().map(|v| (v.first_frame, v.num_frames)).collect::<Vec<_>>(), [(0, 5), (5, 3)]);
+    assert_eq!(store.videos()[1].name, "video 1 \u{e9}.mp4");
+    assert_eq!(store.segments(), [segment(0, 1), segment(1, -1)]);
+    assert_eq!(store.classes(), ["a", "b"]);
+    assert_eq!(store.rejected()[0].reason, "no frames");
+    // Any order, repeats, and spans that are read in one piece or in two.
+    assert_eq!(store.read_jpegs(0, &[4, 0, 0, 2]).unwrap(), [frame(0, 4), frame(0, 0), frame(0, 0), frame(0, 2)]);
+    assert_eq!(store.read_jpegs(1, &[2]).unwrap(), [frame(1, 2)]);
+    assert!(store.read_jpegs(1, &[]).unwrap().is_empty());
+    assert!(matches!(store.read_jpegs(1, &[3]), Err(VideoError::OutOfRange { index: 3, len: 3, .. })));
+    assert!(matches!(store.read_jpegs(2, &[0]), Err(VideoError::OutOfRange { index: 2, len: 2, .. })));
+}
+
+#[test]
+fn frames_far_apart_are_read_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("far.h5");
+    let (mut writer, _) = begin(&path);
+    let far = |k: u8| vec![k; 3_000_000];
+    (0..4).for_each(|k| writer.push_frame(&far(k)).unwrap());
+    let decoded =
+        Decoded { num_frames: 4, frames_per_sec: 1.0, source_frames_per_sec: 1.0, width_px: 16, height_px: 16 };
+    writer.commit(NewVideo { name: "a", content_hash: "0", decoded }).unwrap();
+    writer.finish(&[], &[]).unwrap();
+    let store = ClipStore::open(&path).unwrap();
+    assert_eq!(store.read_jpegs(0, &[3, 0]).unwrap(), [far(3), far(0)]);
+}
+
+#[test]
+fn equal_contents_give_equal_files() {
+    let ((_a, first), (_b, second)) = (written(), written());
+    assert!(std::fs::read(first).unwrap() == std::fs::read(second).unwrap());
+}
+
+#[test]
+fn an_interrupted_store_goes_on_to_the_same_id() {
+    let (_dir, whole) = written();
+    let expected = ClipStore::open(&whole).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("clips.h5");
+    let (mut writer, start) = begin(&path);
+    assert_eq!(start, Begin::Fresh);
+    add(&mut writer, 0, 5);
+    writer.push_frame(&[7; 300]).unwrap();
+    drop(writer);
+    assert!(matches!(ClipStore::open(&path), Err(VideoError::Unfinished { .. })));
+    let (mut writer, start) = begin(&path);
+    assert_eq!((start, writer.videos().len()), (Begin::Resumed, 1));
+    writer.reject(expected.rejected()[0].clone()).unwrap();
+    add(&mut writer, 1, 3);
+    finish(writer);
+    let store = ClipStore::open(&path).unwrap();
+    assert_eq!(store.id(), expected.id());
+    assert_eq!(store.read_jpegs(1, &[0, 1, 2]).unwrap(), expected.read_jpegs(1, &[0, 1, 2]).unwrap());
+}
+
+#[test]
+fn a_half_written_tail_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("clips.h5");
+    let (mut writer, _) = begin(&path);
+    add(&mut writer, 0, 5);
+    add(&mut writer, 1, 3);
+    drop(writer);
+    // As if the process had ended between the columns of the second video.
+    let file = hdf5::File::open_rw(dir.path().join("clips.h5.tmp")).unwrap();
+    file.dataset("videos/width_px").unwrap().resize((1,)).unwrap();
+    file.close().unwrap();
+    let (mut writer, _) = begin(&path);
+    assert_eq!(writer.videos().len(), 1);
+    add(&mut writer, 1, 3);
+    finish(writer);
+    assert_eq!(ClipStore::open(&path).unwrap().read_jpegs(1, &[2]).unwrap(), [frame(1, 2)]);
+}
+
+#[test]
+fn an_unreadable_rest_is_made_again_and_the_reason_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("clips.h5.tmp"), "rubbish").unwrap();
+    let (writer, start) = begin(&dir.path().join("clips.h5"));
+    assert!(matches!(start, Begin::Again(_)), "{start:?}");
+    assert!(writer.videos().is_empty());
+}
+
+#[test]
+fn other_options_a_second_writer_and_a_finished_store_are_refused() {
+    let (_dir, path) = written();
+    assert!(matches!(ClipStoreWriter::begin(&path, OPTIONS), Err(VideoError::Exists { .. })));
+    let other = path.with_file_name("other.h5");
+    let (writer, _) = begin(&other);
+    assert!(matches!(ClipStoreWriter::begin(&other, OPTIONS), Err(VideoError::Busy { .. })));
+    drop(writer);
+    let said = ClipStoreWriter::begin(&other, StoreOptions { short_side_px: 32, ..OPTIONS }).unwrap_err().to_string();
+    assert!(said.contains("short_side_px = 16, now it is 32"), "{said}");
+}
+
+#[test]
+fn files_that_are_no_clip_store_are_named_with_the_problem() {
+    let (dir, path) = written();
+    let check = |path: &Path, expected: &str| {
+        let said = ClipStore::open(path).unwrap_err().to_string();
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains(&format!("{path:?}")), "{said}");
+    };
+    let text = dir.path().join("text.h5");
+    std::fs::write(&text, "no store").unwrap();
+    check(&text, "is not a readable clip store (HDF5 cannot open it");
+    let cut = dir.path().join("cut.h5");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    check(&cut, "is not a readable clip store (HDF5 cannot open it");
+    check(&dir.path().join("absent.h5"), "cannot read");
+    check(dir.path(), "is not a readable clip store");
+    let newer = dir.path().join("newer.h5");
+    std::fs::copy(&path, &newer).unwrap();
+    hdf5::File::open_rw(&newer).unwrap().attr("format_version").unwrap().write_scalar(&2_u32).unwrap();
+    check(&newer, "format version 2, this program reads up to 1");
+}

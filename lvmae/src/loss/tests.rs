@@ -1,0 +1,142 @@
+use nn::{Position, Recompute, StackConfig, VitConfig};
+use spec::{Grid, Patch};
+use tch::{Device, nn::VarStore};
+
+use super::*;
+use crate::{CheckedLvmae, DecoderMask, EncoderMask, LvmaeConfig};
+
+const GRID: Grid = Grid { t: 4, h: 4, w: 4 };
+const PATCH: Patch = Patch { t: 2, h: 4, w: 4 };
+
+fn checked(decoder_mask: DecoderMask, target: Target) -> CheckedLvmae {
+    let encoder =
+        VitConfig { width: 24, depth: 2, heads: 3, position: Position::Separable, recompute: Recompute::None };
+    LvmaeConfig {
+        encoder,
+        decoder: StackConfig { width: 18, depth: 2, heads: 3 },
+        encoder_mask: EncoderMask::Tube { hidden_share: 0.75 },
+        decoder_mask,
+        target,
+    }
+    .check(GRID, PATCH)
+    .unwrap()
+}
+
+struct Case {
+    model: Lvmae,
+    clip: Tensor,
+    codes: Tensor,
+    masks: Vec<ClipMask>,
+    _vs: VarStore,
+}
+
+/// Two clips of noise, codes of width 5, an adaptive budget of 16 + 6 of 64 tokens.
+fn case(target: Target) -> Case {
+    let adaptive = DecoderMask::Adaptive { salient_share: 0.25, random_share: 0.1 };
+    let checked = checked(adaptive, target);
+    tch::manual_seed(4);
+    let vs = VarStore::new(Device::Cpu);
+    let width = if target == Target::Codes { 5 } else { PATCH.num_pixels() * 3 };
+    let model = Lvmae::new(vs.root(), &checked, width).unwrap();
+    let clip = Tensor::randint(256, [2, 8, 16, 16, 3], (Kind::Int64, Device::Cpu)).to_kind(Kind::Uint8);
+    let codes = Tensor::rand([2, 64, 5], (Kind::Float, Device::Cpu)) * 2 - 1;
+    let priorities: Vec<f32> = (0..64).map(|i| ((i * 29) % 64) as f32).collect();
+    let masks = (0..2).map(|item| checked.mask(Some(&priorities), (1, 0, item)).unwrap()).collect();
+    Case { model, clip, codes, masks, _vs: vs }
+}
+
+/// Overwrites the pixels of the tokens for which `pick` holds, in both clips.
+fn with_changed_tokens(clip: &Tensor, pick: impl Fn(usize, i64) -> bool) -> Tensor {
+    let changed = clip.copy();
+    for clip_index in 0..2 {
+        for token in (0..64).filter(|token| pick(clip_index, *token)) {
+            let (t, h, w) = GRID.place(token);
+            let cube = changed.get(clip_index as i64).narrow(0, t * 2, 2).narrow(1, h * 4, 4).narrow(2, w * 4, 4);
+            let _ = cube.shallow_clone().copy_(&(255 - &cube));
+        }
+    }
+    assert!(!changed.equal(clip));
+    changed
+}
+
+fn value(losses: &Losses) -> f64 {
+    losses.total.double_value(&[])
+}
+
+#[test]
+fn a_hidden_pixel_reaches_no_prediction() {
+    let Case { model, clip, masks, .. } = case(Target::Codes);
+    let predict = |clip: &Tensor| {
+        let cubes = Cubes::new(clip, GRID, PATCH).unwrap();
+        let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
+        model.forward(&cubes, &visible, &decoded).unwrap()
+    };
+    let hidden = with_changed_tokens(&clip, |b, token| !masks[b].visible.contains(&token));
+    assert!(predict(&clip).equal(&predict(&hidden)), "bit for bit");
+    let seen = with_changed_tokens(&clip, |b, token| token == masks[b].visible[3]);
+    assert!(!predict(&clip).equal(&predict(&seen)));
+}
+
+#[test]
+fn only_decoded_tokens_are_compared() {
+    let Case { model, clip, codes, masks, .. } = case(Target::Codes);
+    let loss = |codes: &Tensor| value(&model.loss(&clip, &masks, Targets::Codes(codes)).unwrap());
+    let base = loss(&codes);
+    for (b, mask) in masks.iter().enumerate() {
+        for token in 0..64 {
+            let changed = codes.copy();
+            let _ = changed.get(b as i64).get(token).fill_(3.0);
+            assert_eq!(loss(&changed) != base, mask.decoded.contains(&token), "clip {b}, token {token}");
+        }
+    }
+}
+
+#[test]
+fn the_loss_is_the_mean_over_decoded_tokens() {
+    for target in [Target::Codes, Target::Pixels] {
+        let Case { model, clip, codes, masks, .. } = case(target);
+        let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
+        let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
+        let predicted = model.forward(&cubes, &visible, &decoded).unwrap();
+        let all = Tensor::arange(64, (Kind::Int64, Device::Cpu)).expand([2, -1], false);
+        let targets = if target == Target::Codes { codes.copy() } else { cubes.targets(&all).unwrap() };
+        let (mut sum, mut n) = (0.0, 0.0);
+        for (b, mask) in masks.iter().enumerate() {
+            for (q, token) in mask.decoded.iter().enumerate() {
+                for c in 0..targets.size()[2] {
+                    let at = |t: &Tensor, i: i64| t.double_value(&[b as i64, i, c]);
+                    sum += (at(&predicted, q as i64) - at(&targets, *token)).powi(2);
+                    n += 1.0;
+                }
+            }
+        }
+        let given = if target == Target::Codes { Targets::Codes(&codes) } else { Targets::Pixels };
+        let got = value(&model.loss(&clip, &masks, given).unwrap());
+        assert!((got - sum / n).abs() < 1e-5 * got, "{got} against {}", sum / n);
+    }
+}
+
+#[test]
+fn the_order_of_the_queries_does_not_matter() {
+    let Case { model, clip, masks, .. } = case(Target::Codes);
+    let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
+    let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
+    let straight = model.forward(&cubes, &visible, &decoded).unwrap();
+    let turned = model.forward(&cubes, &visible, &decoded.flip([1])).unwrap().flip([1]);
+    let worst = (straight - turned).abs().max().double_value(&[]);
+    assert!(worst < 1e-5, "{worst:e}");
+}
+
+#[test]
+fn targets_of_the_other_kind_are_refused() {
+    let Case { model, clip, masks, .. } = case(Target::Codes);
+    let said = model.loss(&clip, &masks, Targets::Pixels).unwrap_err().to_string();
+    assert_eq!(said, "the preset's target is codes, but the loss was given pixels");
+}
+
+#[test]
+fn masks_of_uneven_count_are_refused() {
+    let Case { model, clip, codes, mut masks, .. } = case(Target::Codes);
+    masks[1].decoded.pop();
+    assert!(matches!(model.loss(&clip, &masks, Targets::Codes(&codes)), Err(LvmaeError::Nn(NnError::Shape { .. }))));
+}

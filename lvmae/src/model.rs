@@ -1,0 +1,69 @@
+use std::borrow::Borrow;
+
+use nn::{Cubes, NnError, Stack, Vit, expect_shape, init, layer_norm, position_codes};
+use tch::Tensor;
+use tch::nn::{LayerNorm, Linear, LinearConfig, Path, linear};
+
+use crate::{CheckedLvmae, LvmaeError};
+
+/// Encoder and decoder of the masked family.
+///
+/// The decoder reads `[visible tokens ; one query per decoded token]` and answers at the queries. Its cost follows the
+/// budget, not the clip.
+#[derive(Debug)]
+pub struct Lvmae {
+    pub(crate) checked: CheckedLvmae,
+    encoder: Vit,
+    to_decoder: Linear,
+    query_11d: Tensor,
+    decoder: Stack,
+    norm: LayerNorm,
+    head: Linear,
+}
+
+impl Lvmae {
+    /// Variables `encoder`, `to_decoder`, `query`, `decoder.<i>`, `norm` and `head` under `p`.
+    ///
+    /// * `target_width` - values of one target: the width of a code, or pixels times colours of a cube
+    ///
+    /// # Errors
+    /// [`LvmaeError::Nn`].
+    pub fn new<'a>(p: impl Borrow<Path<'a>>, checked: &CheckedLvmae, target_width: i64) -> Result<Self, LvmaeError> {
+        let (p, cfg) = (p.borrow(), checked.config());
+        let (d_enc, d_dec) = (cfg.encoder.width, cfg.decoder.width);
+        let without_bias = LinearConfig { bias: false, ..Default::default() };
+        Ok(Lvmae {
+            checked: checked.clone(),
+            encoder: Vit::new(p / "encoder", &cfg.encoder, checked.patch())?,
+            to_decoder: linear(p / "to_decoder", d_enc, d_dec, without_bias),
+            query_11d: init::query_token(p, "query", d_dec),
+            decoder: Stack::new(p / "decoder", &cfg.decoder, checked.recompute())?,
+            norm: layer_norm(&(p / "norm"), d_dec),
+            head: init::linear(p / "head", d_dec, target_width),
+        })
+    }
+
+    /// The ViT that is kept after pre-training.
+    pub fn encoder(&self) -> &Vit {
+        &self.encoder
+    }
+
+    /// Predictions at the decoded tokens: `[B, Q, C]`.
+    ///
+    /// * `visible_bv` - tokens that the encoder sees, `[B, V]` int64
+    /// * `decoded_bq` - tokens to predict, `[B, Q]` int64
+    ///
+    /// # Errors
+    /// [`NnError`].
+    pub fn forward(&self, cubes: &Cubes, visible_bv: &Tensor, decoded_bq: &Tensor) -> Result<Tensor, NnError> {
+        expect_shape("visible tokens", visible_bv, &[cubes.num_clips(), -1])?;
+        expect_shape("decoded tokens", decoded_bq, &[cubes.num_clips(), -1])?;
+        let cfg = self.checked.config();
+        let code = |index: &Tensor| position_codes(cfg.encoder.position, cubes.grid(), index, cfg.decoder.width);
+        let seen = self.encoder.encode(cubes, visible_bv, None)?.apply(&self.to_decoder) + code(visible_bv);
+        let asked = code(decoded_bq) + &self.query_11d;
+        let x = self.decoder.forward(Tensor::cat(&[seen, asked], 1), None)?;
+        let num_asked = decoded_bq.size()[1];
+        Ok(x.narrow(1, x.size()[1] - num_asked, num_asked).apply(&self.norm).apply(&self.head))
+    }
+}

@@ -1,0 +1,339 @@
+//! What can be typed. Types only: what a command does stands in `cmd`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
+/// 128-frame clips with it (LVMAE, ARVideo), measure the result.
+#[derive(Debug, Parser)]
+#[command(name = "longvid", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Where tensors live: `auto` takes the first GPU that answers, else the CPU.
+    #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|cuda[:N]")]
+    pub(crate) device: String,
+    /// CPU threads for tensor work (default: all cores).
+    #[arg(long, global = true)]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// What was found on this machine, what is missing, and how to get it.
+    Doctor,
+    /// Make, import and look into clip stores.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Train a tokenizer and use it.
+    #[command(subcommand)]
+    Tokenizer(TokenizerCommand),
+    /// Pre-train an encoder by a preset (LVMAE, ARVideo).
+    Pretrain(PretrainArgs),
+    /// Measure a frozen encoder.
+    #[command(subcommand)]
+    Eval(EvalCommand),
+    /// Measure memory and time.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// One self-contained HTML page about runs.
+    Report(ReportArgs),
+    /// The whole path on synthetic dives, or on your own videos, in minutes.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Render synthetic labelled videos.
+    #[command(subcommand)]
+    Synth(SynthCommand),
+    /// Decode a folder of videos into a clip store.
+    Import(ImportArgs),
+    /// What is inside a clip store or a token store.
+    Info(InfoArgs),
+    /// Write a clip store's frames and tables as plain files.
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SynthCommand {
+    /// Dives of an articulated diver, annotated like Diving48 V2.
+    Dives(DivesArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DivesArgs {
+    /// New folder for `rgb/*.mp4` and the annotation files.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Videos to train on.
+    #[arg(long, default_value_t = 96)]
+    pub(crate) num_train: usize,
+    /// Videos to test on, from other sources.
+    #[arg(long, default_value_t = 48)]
+    pub(crate) num_test: usize,
+    /// Classes: the first so many of a fixed list.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) num_classes: usize,
+    /// Side of the square frames, pixels.
+    #[arg(long, default_value_t = 96)]
+    pub(crate) size_px: u32,
+    /// Frames per second.
+    #[arg(long, default_value_t = 30.0)]
+    pub(crate) fps: f64,
+    /// How fast divers twist; at 1.0 a twist is seen well at 128 frames and aliases at 16.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) twist_rate: f64,
+    /// Everything random derives from it.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Folder of videos: plain, or one sub-folder per class.
+    pub(crate) videos: PathBuf,
+    /// Clip store to write.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Labels and groups: a CSV with columns path,label,group, or a Diving48 V2 JSON (file names are `vid_name`.mp4).
+    #[arg(long)]
+    pub(crate) annotations: Option<PathBuf>,
+    /// Names of the classes of a Diving48 JSON (`Diving48_vocab.json`).
+    #[arg(long, requires = "annotations")]
+    pub(crate) vocabulary: Option<PathBuf>,
+    /// Frames are stored with this short side, pixels.
+    #[arg(long, default_value_t = 256)]
+    pub(crate) short_side: u32,
+    /// Store at most so many frames per second of video.
+    #[arg(long)]
+    pub(crate) max_fps: Option<f64>,
+    /// Import these groups only (comma separated): a training and a test store from one folder.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) groups: Option<Vec<String>>,
+    /// Leave out videos of these labels (comma separated).
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) exclude_labels: Vec<String>,
+    /// Seconds that one video may take to decode.
+    #[arg(long, default_value_t = 600)]
+    pub(crate) time_limit_secs: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// A clip store or a token store.
+    pub(crate) store: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A clip store.
+    pub(crate) store: PathBuf,
+    /// New folder for frames and tables.
+    #[arg(long)]
+    pub(crate) to: PathBuf,
+    /// Frames of these videos only (names as `data info` shows them, comma separated).
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) videos: Option<Vec<String>>,
+}
+
+/// A preset with changes, and where the run goes.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Name of a built-in preset, or a TOML file.
+    #[arg(long)]
+    pub(crate) preset: String,
+    /// Change one setting: `--set train.steps=50`. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) sets: Vec<String>,
+    /// Clip store to train on.
+    #[arg(long)]
+    pub(crate) clips: PathBuf,
+    /// Run folder: weights, checkpoints, metrics, pictures.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Go on from the last checkpoint in the run folder.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Print the resolved preset and what it means, and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenizerCommand {
+    /// Learn codes and priorities from 16-frame windows.
+    Train(TokenizerTrainArgs),
+    /// Write codes and priorities of a whole clip store into a token store.
+    Encode(TokenizerEncodeArgs),
+    /// Pictures: frames, reconstructions, priorities.
+    Reconstruct(TokenizerReconstructArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenizerTrainArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenizerEncodeArgs {
+    /// `tokenizer.safetensors` of a run.
+    #[arg(long)]
+    pub(crate) tokenizer: PathBuf,
+    /// Clip store to encode.
+    #[arg(long)]
+    pub(crate) clips: PathBuf,
+    /// Token store to write.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenizerReconstructArgs {
+    /// `tokenizer.safetensors` of a run.
+    #[arg(long)]
+    pub(crate) tokenizer: PathBuf,
+    /// Clip store.
+    #[arg(long)]
+    pub(crate) clips: PathBuf,
+    /// Folder for the pictures.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// How many segments, spread over the store.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) count: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PretrainArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Token store of the same clips: needed for codes as targets and for adaptive masks.
+    #[arg(long)]
+    pub(crate) tokens: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvalCommand {
+    /// Nearest neighbours on frozen features: nothing is trained.
+    Knn(ProbeArgs),
+    /// Ridge regression on frozen features.
+    Linear(ProbeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// `encoder.safetensors` of a run.
+    #[arg(long)]
+    pub(crate) encoder: PathBuf,
+    /// Labelled clip store to fit the probe to.
+    #[arg(long)]
+    pub(crate) train_clips: PathBuf,
+    /// Labelled clip store of other groups to test on.
+    #[arg(long)]
+    pub(crate) test_clips: PathBuf,
+    /// How tokens become one vector per clip.
+    #[arg(long, value_enum, default_value_t = PoolArg::Time8)]
+    pub(crate) pool: PoolArg,
+    /// Seed of the random encoder beside it and of the intervals.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// File for the results (default: `eval_<probe>.json` beside the encoder).
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PoolArg {
+    /// Mean over all tokens.
+    Mean,
+    /// Means over eight equal spans of time, one after the other: keeps the order of events.
+    Time8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Peak memory of a training step against the number of frames, one child process per point.
+    Memory(BenchMemoryArgs),
+    /// One point of `bench memory`, as JSON (what the children run).
+    #[command(hide = true)]
+    MemoryPoint(MemoryPointArgs),
+}
+
+/// Which steps are measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchModelArgs {
+    /// Pre-training preset to measure.
+    #[arg(long, default_value = "lvmae-b-128f")]
+    pub(crate) preset: String,
+    /// Change one setting: `--set model.encoder.depth=6`. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) sets: Vec<String>,
+    /// Clips per step.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) batch: i64,
+    /// Timed steps per point, after one that is not.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) steps: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchMemoryArgs {
+    #[command(flatten)]
+    pub(crate) model: BenchModelArgs,
+    /// Frame counts (comma separated).
+    #[arg(long, value_delimiter = ',', default_value = "16,32,64,128")]
+    pub(crate) frames: Vec<i64>,
+    /// Decoder masks (comma separated).
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "none,adaptive")]
+    pub(crate) masks: Vec<MaskArg>,
+    /// Folder for `memory.json`, `memory.md` and `memory.svg`.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MemoryPointArgs {
+    #[command(flatten)]
+    pub(crate) model: BenchModelArgs,
+    #[arg(long)]
+    pub(crate) frames: i64,
+    #[arg(long, value_enum)]
+    pub(crate) mask: MaskArg,
+}
+
+/// Decoder masks with the paper's budgets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MaskArg {
+    /// Every hidden token is decoded.
+    None,
+    /// 15 % of all tokens, at random.
+    Random,
+    /// 10 % by priority and 5 % at random.
+    Adaptive,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Run folders.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// The page.
+    #[arg(short, long, default_value = "report.html")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Your own folder of videos instead of synthetic dives; with one sub-folder per class there is a probe too.
+    #[arg(long)]
+    pub(crate) videos: Option<PathBuf>,
+    /// New folder for everything that is made.
+    #[arg(long, default_value = "runs/demo")]
+    pub(crate) out: PathBuf,
+}

@@ -1,0 +1,35 @@
+//! One file per command: the only place where the rooms meet.
+
+pub(crate) mod bench;
+pub(crate) mod data;
+pub(crate) mod demo;
+mod doctor;
+pub(crate) mod eval;
+pub(crate) mod pretrain;
+pub(crate) mod report;
+pub(crate) mod tokenizer;
+mod training;
+
+use crate::cli::{BenchCommand, Command, DataCommand, EvalCommand, SynthCommand, TokenizerCommand};
+use crate::session::Session;
+
+/// Runs one command.
+pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
+    match command {
+        Command::Doctor => doctor::run(session),
+        Command::Data(DataCommand::Synth(SynthCommand::Dives(args))) => data::synth_dives(&args, session),
+        Command::Data(DataCommand::Import(args)) => data::import(&args, session),
+        Command::Data(DataCommand::Info(args)) => data::info(&args),
+        Command::Data(DataCommand::Export(args)) => data::export(&args),
+        Command::Tokenizer(TokenizerCommand::Train(args)) => tokenizer::train(&args, session),
+        Command::Tokenizer(TokenizerCommand::Encode(args)) => tokenizer::encode(&args, session),
+        Command::Tokenizer(TokenizerCommand::Reconstruct(args)) => tokenizer::reconstruct(&args, session),
+        Command::Pretrain(args) => pretrain::run(&args, session),
+        Command::Eval(EvalCommand::Knn(args)) => eval::run(eval::Probe::Knn, &args, session),
+        Command::Eval(EvalCommand::Linear(args)) => eval::run(eval::Probe::Linear, &args, session),
+        Command::Bench(BenchCommand::Memory(args)) => bench::memory(&args, session),
+        Command::Bench(BenchCommand::MemoryPoint(args)) => bench::memory_point(&args, session),
+        Command::Report(args) => report::run(&args.runs, &args.out),
+        Command::Demo(args) => demo::run(&args, session),
+    }
+}

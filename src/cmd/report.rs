@@ -1,0 +1,37 @@
+//! `longvid report RUN... [-o report.html]`: one self-contained page about one run or several.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+
+use crate::cli::ReportArgs;
+use crate::report::units::Unit;
+use crate::report::{RunFolder, build_page};
+
+/// Reads the run folders and writes the page to `out`. What was missing or damaged in them is said on stderr as well as
+/// on the page.
+///
+/// # Errors
+/// A [`crate::report::ReportError`] for what cannot be read; an I/O error when `out` cannot be written.
+pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
+    let ReportArgs { runs: folders, out } = args;
+    let runs = folders.iter().map(|folder| RunFolder::read(folder)).collect::<Result<Vec<_>, _>>()?;
+    for note in runs.iter().flat_map(|run| &run.notes) {
+        writeln!(std::io::stderr(), "warning: {note}")?;
+    }
+    let title = match &runs[..] {
+        [run] => format!("{}: {}", run.record.kind, run.record.preset),
+        _ => format!("{} runs compared", runs.len()),
+    };
+    let html = build_page(&title, &runs, Vec::new()).html();
+    std::fs::write(out, &html).with_context(|| format!("cannot write {out:?}"))?;
+    let num_runs = runs.len();
+    let plural = if num_runs == 1 { "" } else { "s" };
+    writeln!(
+        std::io::stdout(),
+        "wrote {}: {num_runs} run{plural}, {}",
+        out.display(),
+        Unit::Bytes.text(html.len() as f64)
+    )?;
+    Ok(())
+}

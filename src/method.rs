@@ -1,0 +1,176 @@
+//! The pre-training methods behind one face: the only place that knows them all.
+
+use arvideo::{Arvideo, CheckedArvideo};
+use lvmae::{CheckedLvmae, DecoderMask, Lvmae};
+use nn::Losses;
+use spec::ClipGeometry;
+use tch::Tensor;
+use tch::nn::Path;
+use vector_quantize::Fsq;
+use video::{Batch, TokenHeader};
+
+use crate::clips::{self, Draw};
+use crate::exit::BadInput;
+use crate::presets::{ModelConfig, PretrainPreset};
+
+/// A checked method without its weights.
+#[derive(Clone, Debug)]
+pub(crate) enum Method {
+    Lvmae(CheckedLvmae),
+    Arvideo(CheckedArvideo),
+}
+
+/// A method with its weights.
+#[derive(Debug)]
+pub(crate) enum Model {
+    Lvmae(Lvmae, CheckedLvmae),
+    Arvideo(Arvideo, CheckedArvideo),
+}
+
+/// What one step trains on.
+#[derive(Debug)]
+pub(crate) struct PretrainBatch {
+    /// Pixels `[B, T, S, S, 3]` u8.
+    pub(crate) clip_bthwc: Tensor,
+    /// Quantised embedding of each token, `[B, N, C]`, where codes are the target.
+    pub(crate) codes_bnc: Option<Tensor>,
+    /// Priority of each token, one list per clip; empty without a token store.
+    pub(crate) priorities_bn: Vec<Vec<f32>>,
+    /// Epoch and clip number of each clip, from which its masks follow.
+    pub(crate) items: Vec<(u64, u64)>,
+}
+
+impl Method {
+    pub(crate) fn check(preset: &PretrainPreset, clip: &ClipGeometry) -> anyhow::Result<Self> {
+        Ok(match &preset.model {
+            ModelConfig::Lvmae(cfg) => Method::Lvmae(cfg.check(clip.grid(), clip.patch())?),
+            ModelConfig::Arvideo(cfg) => Method::Arvideo(cfg.check(clip.grid(), clip.patch())?),
+        })
+    }
+
+    /// The method's name in presets and run folders.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Method::Lvmae(_) => "lvmae",
+            Method::Arvideo(_) => "arvideo",
+        }
+    }
+
+    fn targets_codes(&self) -> bool {
+        match self {
+            Method::Lvmae(checked) => checked.config().target == lvmae::Target::Codes,
+            Method::Arvideo(checked) => checked.config().target == arvideo::Target::Codes,
+        }
+    }
+
+    /// What the method needs a token store for; `None` when pixels are enough.
+    pub(crate) fn needs_tokens(&self) -> Option<&'static str> {
+        let adaptive = |checked: &CheckedLvmae| matches!(checked.config().decoder_mask, DecoderMask::Adaptive { .. });
+        match self {
+            _ if self.targets_codes() => Some("codes as targets"),
+            Method::Lvmae(checked) if adaptive(checked) => Some("priorities for its adaptive mask"),
+            _ => None,
+        }
+    }
+
+    /// The quantizer that turns codes into targets; `None` for pixel targets.
+    ///
+    /// # Errors
+    /// [`BadInput`] when the method needs tokens and there are none.
+    pub(crate) fn quantizer(&self, tokens: Option<&TokenHeader>) -> anyhow::Result<Option<Fsq>> {
+        match (self.needs_tokens(), tokens) {
+            (Some(what), None) => Err(BadInput(format!(
+                "this preset needs {what}: make them with `longvid tokenizer encode` and give them with --tokens"
+            ))
+            .into()),
+            (_, Some(header)) if self.targets_codes() => Ok(Some(Fsq::new(&header.levels)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The model with fresh weights under `path`, drawn from libtorch's generator.
+    pub(crate) fn build(&self, path: &Path, quantizer: Option<&Fsq>) -> anyhow::Result<Model> {
+        let pixels = |patch: spec::Patch| patch.num_pixels() * 3;
+        let code_width = quantizer.map(|fsq| fsq.levels().len() as i64);
+        Ok(match self {
+            Method::Lvmae(checked) => {
+                let width = code_width.unwrap_or_else(|| pixels(checked.patch()));
+                Model::Lvmae(Lvmae::new(path, checked, width)?, checked.clone())
+            }
+            Method::Arvideo(checked) => {
+                let width = code_width.unwrap_or_else(|| pixels(checked.patch()));
+                Model::Arvideo(Arvideo::new(path, checked, width)?, checked.clone())
+            }
+        })
+    }
+
+    /// What the preset comes to on this clip, for `--dry-run`.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Method::Lvmae(checked) => {
+                let n = checked.grid().num_tokens();
+                let mask = checked.mask(Some(&vec![0.0; n as usize]), (0, 0, 0));
+                let (seen, asked) = mask.map_or((0, 0), |mask| (mask.visible.len(), mask.decoded.len()));
+                format!("{n} tokens: the encoder sees {seen}, the decoder predicts {asked}")
+            }
+            Method::Arvideo(checked) => {
+                let (count, size) = (checked.clusters().count(), checked.clusters().size());
+                let n = checked.grid().num_tokens();
+                let (read, predicted) = ((count - 1) * checked.num_kept(), (count - 1) * size);
+                format!("{n} tokens in {count} clusters of {size}: {read} are read, {predicted} predicted")
+            }
+        }
+    }
+}
+
+impl Model {
+    /// The loss of one step.
+    ///
+    /// * `seed` - run seed; masks and orders follow from it and the batch's items
+    pub(crate) fn loss(&self, batch: &PretrainBatch, seed: u64) -> anyhow::Result<Losses> {
+        let clip = &batch.clip_bthwc;
+        match self {
+            Model::Lvmae(model, checked) => {
+                let masks = batch.masks(checked, seed)?;
+                let targets = batch.codes_bnc.as_ref().map_or(lvmae::Targets::Pixels, lvmae::Targets::Codes);
+                Ok(model.loss(clip, &masks, targets)?)
+            }
+            Model::Arvideo(model, checked) => {
+                let plans: Vec<_> = batch.items.iter().map(|(epoch, item)| checked.plan((seed, *epoch, *item))).collect();
+                let targets = batch.codes_bnc.as_ref().map_or(arvideo::Targets::Pixels, arvideo::Targets::Codes);
+                Ok(model.loss(clip, &plans, targets)?)
+            }
+        }
+    }
+}
+
+impl PretrainBatch {
+    /// From loaded clips to tensors.
+    ///
+    /// * `draws` - the clips as they were planned
+    pub(crate) fn new(
+        batch: &Batch,
+        draws: &[Draw],
+        quantizer: Option<&Fsq>,
+        (size_px, device): (i64, tch::Device),
+    ) -> anyhow::Result<Self> {
+        let codes_bnc = match (quantizer, clips::codes(batch, device)) {
+            (Some(fsq), Some(codes_bn)) => Some(fsq.values_from_codes(&codes_bn)?),
+            _ => None,
+        };
+        let priorities = |clip: &video::LoadedClip| clip.tokens.as_ref().map(|tokens| tokens.priorities.clone());
+        Ok(PretrainBatch {
+            clip_bthwc: clips::pixels(batch, size_px, device),
+            codes_bnc,
+            priorities_bn: batch.clips.iter().filter_map(priorities).collect(),
+            items: draws.iter().map(|draw| (draw.epoch, draw.request.segment as u64)).collect(),
+        })
+    }
+
+    pub(crate) fn masks(&self, checked: &CheckedLvmae, seed: u64) -> anyhow::Result<Vec<lvmae::ClipMask>> {
+        let mask = |(i, (epoch, item)): (usize, &(u64, u64))| {
+            checked.mask(self.priorities_bn.get(i).map(Vec::as_slice), (seed, *epoch, *item))
+        };
+        Ok(self.items.iter().enumerate().map(mask).collect::<Result<_, _>>()?)
+    }
+}

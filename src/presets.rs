@@ -1,0 +1,105 @@
+//! The named recipes and the types they are read into.
+
+use serde::{Deserialize, Serialize};
+use spec::{ClipSpec, Preset};
+
+use crate::cli::RunArgs;
+
+/// Name and text of every preset that comes with the program.
+const BUILTIN: &[(&str, &str)] = &[
+    ("tokenizer-tiny", include_str!("../presets/tokenizer-tiny.toml")),
+    ("tokenizer-b", include_str!("../presets/tokenizer-b.toml")),
+    ("lvmae-tiny-128f", include_str!("../presets/lvmae-tiny-128f.toml")),
+    ("lvmae-b-128f", include_str!("../presets/lvmae-b-128f.toml")),
+    ("arvideo-tiny-128f", include_str!("../presets/arvideo-tiny-128f.toml")),
+];
+
+/// A tokenizer recipe. Windows of 16 frames are cut from the timeline that `[clip]` describes, which is the timeline that
+/// pre-training uses: both presets have the same `[clip]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenizerPreset {
+    /// The timeline and the size of its frames.
+    pub(crate) clip: ClipSpec,
+    /// The model.
+    pub(crate) tokenizer: tokenizer::TokenizerConfig,
+    /// How it is trained.
+    pub(crate) train: train::TrainConfig,
+}
+
+/// A pre-training recipe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PretrainPreset {
+    /// The clip that the encoder sees.
+    pub(crate) clip: ClipSpec,
+    /// The method.
+    pub(crate) model: ModelConfig,
+    /// How it is trained.
+    pub(crate) train: train::TrainConfig,
+}
+
+/// The pre-training methods.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum ModelConfig {
+    /// Masked autoencoding.
+    Lvmae(lvmae::LvmaeConfig),
+    /// Next-cluster prediction.
+    Arvideo(arvideo::ArvideoConfig),
+}
+
+impl ModelConfig {
+    /// The ViT that is kept.
+    pub(crate) fn encoder(&self) -> &nn::VitConfig {
+        match self {
+            ModelConfig::Lvmae(cfg) => &cfg.encoder,
+            ModelConfig::Arvideo(cfg) => &cfg.encoder,
+        }
+    }
+}
+
+/// Finds a preset by name or file and applies `--set`.
+pub(crate) fn load(name: &str, sets: &[String]) -> anyhow::Result<Preset> {
+    Ok(Preset::load(name, BUILTIN)?.set(sets)?)
+}
+
+/// The resolved preset of a run, typed and as text.
+pub(crate) fn resolve<T: serde::de::DeserializeOwned>(run: &RunArgs) -> anyhow::Result<(T, String)> {
+    let preset = load(&run.preset, &run.sets)?;
+    Ok((preset.parse()?, preset.to_toml()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_resolves_and_checks() {
+        for (name, _) in BUILTIN {
+            let preset = load(name, &[]).unwrap();
+            if name.starts_with("tokenizer") {
+                let preset: TokenizerPreset = preset.parse().unwrap();
+                preset.tokenizer.check(preset.clip.check().unwrap().patch()).unwrap();
+                preset.train.check().unwrap();
+            } else {
+                let preset: PretrainPreset = preset.parse().unwrap();
+                let clip = preset.clip.check().unwrap();
+                preset.train.check().unwrap();
+                match preset.model {
+                    ModelConfig::Lvmae(cfg) => drop(cfg.check(clip.grid(), clip.patch()).unwrap()),
+                    ModelConfig::Arvideo(cfg) => drop(cfg.check(clip.grid(), clip.patch()).unwrap()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_preset_opens_with_its_record() {
+        for (name, text) in BUILTIN {
+            for key in ["# Source:", "# Command:", "# Expected:"] {
+                assert!(text.contains(key), "{name} lacks {key:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a run looked like, as one HTML page, and the charts and pictures that it is made of.
+//!
+//! | file       | holds                                                            |
+//! | ---------- | ---------------------------------------------------------------- |
+//! | `runs`     | run folders as they lie on disk                                  |
+//! | `sections` | what a page says about runs                                      |
+//! | `memory`   | peak memory against frames; shared with `bench memory`           |
+//! | `page`     | the HTML page: sections, tables, pictures                        |
+//! | `svg`      | line and bar charts as SVG text                                  |
+//! | `picture`  | RGB pictures, contact sheets, heat maps over patches             |
+//!
+//! Knows no tensor: everything here is plain numbers and bytes.
+
+mod error;
+pub(crate) mod memory;
+pub(crate) mod page;
+pub(crate) mod picture;
+mod runs;
+mod sections;
+pub(crate) mod svg;
+mod theme;
+pub(crate) mod units;
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+pub(crate) use error::ReportError;
+use page::{Page, Section};
+pub(crate) use runs::RunFolder;
+use units::{Unit, readable_time};
+
+/// A page about the runs: `extra` sections first, then what the runs have, then versions and commands. The facts at its
+/// head (date, machine, training time) can be added to before it is written.
+pub(crate) fn build_page(title: &str, runs: &[RunFolder], extra: Vec<Section>) -> Page {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let distinct = |of: fn(&RunFolder) -> &str| {
+        let values: BTreeSet<&str> = runs.iter().map(of).collect();
+        values.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let pair = |name: &str, value: String| (name.to_owned(), value);
+    let mut facts = vec![pair("written", readable_time(&now))];
+    let mut footer = Vec::new();
+    if !runs.is_empty() {
+        facts.push(pair("machine", distinct(|run| &run.record.device)));
+        facts.push(pair("training time", Unit::Secs.text(runs.iter().map(RunFolder::train_secs).sum())));
+        footer.push(pair("longvid", distinct(|run| &run.record.version)));
+    }
+    for named in sections::named(runs) {
+        footer.push((named.name, named.run.record.command.clone()));
+    }
+    let mut sections = extra;
+    sections.extend(sections::run_sections(runs));
+    Page { title: title.to_owned(), facts, sections, footer }
+}

@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+
+use super::Named;
+use crate::report::page::{Align, Block, Section, Table};
+use crate::report::runs::ProbeRow;
+use crate::report::svg::{Axis, Bar, BarChart, Drawing, Scale};
+use crate::report::units::Unit;
+
+const COLUMNS: [(&str, Align); 9] = [
+    ("probe", Align::Left),
+    ("encoder", Align::Left),
+    ("accuracy", Align::Right),
+    ("low", Align::Right),
+    ("high", Align::Right),
+    ("chance", Align::Right),
+    ("training clips", Align::Right),
+    ("test clips", Align::Right),
+    ("seed", Align::Right),
+];
+
+/// One line of a result file, with the name that its encoder has on this page.
+struct Entry<'a> {
+    encoder: String,
+    row: &'a ProbeRow,
+}
+
+/// Accuracy of frozen encoders: one bar per encoder over all runs, one table row per result.
+pub(super) fn section(all: &[Named<'_>]) -> Option<Section> {
+    let several = all.iter().filter(|n| !n.run.probes.is_empty()).count() > 1;
+    let mut by_probe: BTreeMap<&str, Vec<Entry<'_>>> = BTreeMap::new();
+    for n in all {
+        for (probe, row) in n.run.probes.iter().flat_map(|p| p.rows.iter().map(move |row| (&p.probe, row))) {
+            let encoder = if several { format!("{} ({})", row.encoder, n.name) } else { row.encoder.clone() };
+            by_probe.entry(probe).or_default().push(Entry { encoder, row });
+        }
+    }
+    if by_probe.is_empty() {
+        return None;
+    }
+    let encoders = distinct(by_probe.values().flatten());
+    let charts = by_probe.iter().map(|(probe, entries)| accuracy_bars(probe, entries, &encoders)).collect();
+    let mut table = Table::new(&COLUMNS);
+    for (probe, Entry { encoder, row }) in by_probe.iter().flat_map(|(p, entries)| entries.iter().map(move |e| (p, e)))
+    {
+        let mut cells = vec![(*probe).to_owned(), encoder.clone()];
+        cells.extend([row.accuracy, row.low, row.high, row.chance].map(|share| Unit::Share.text(share)));
+        cells.extend([row.num_train, row.num_test, row.seed].map(|n| n.to_string()));
+        table.push(cells);
+    }
+    let intro = "How well the classes can be read off a frozen encoder. Bars are means over seeds, whiskers reach from \
+                 the lowest to the highest end of their intervals, the dashed line is chance.";
+    Some(Section::new("Probes", intro).with(Block::Charts(charts)).with(Block::Table(table)))
+}
+
+/// One bar per encoder, in the colour that its place among all `encoders` gives it.
+fn accuracy_bars(probe: &str, entries: &[Entry<'_>], encoders: &[&str]) -> Drawing {
+    let bar = |(colour, name): (usize, &&str)| {
+        let rows: Vec<&ProbeRow> = entries.iter().filter(|e| e.encoder == **name).map(|e| e.row).collect();
+        let mean = |value: fn(&ProbeRow) -> f64| rows.iter().map(|r| value(r)).sum::<f64>() / rows.len() as f64;
+        let low = rows.iter().map(|r| r.low).reduce(f64::min)?;
+        let high = rows.iter().map(|r| r.high).reduce(f64::max)?;
+        let (value, chance) = (mean(|r| r.accuracy), Some(mean(|r| r.chance)));
+        Some(Bar { name: (*name).to_owned(), value, spread: Some((low, high)), chance, colour })
+    };
+    let bars = encoders.iter().enumerate().filter_map(bar).collect();
+    let axis = Axis::new("accuracy (dashed: chance)", Scale::FromZero, Unit::Share);
+    BarChart { title: format!("{probe} probe"), axis, bars }.draw()
+}
+
+/// The encoders in the order in which they first appear.
+fn distinct<'a>(entries: impl Iterator<Item = &'a Entry<'a>>) -> Vec<&'a str> {
+    let mut encoders: Vec<&str> = Vec::new();
+    for entry in entries {
+        if !encoders.contains(&entry.encoder.as_str()) {
+            encoders.push(&entry.encoder);
+        }
+    }
+    encoders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_the_mean_over_seeds_and_its_whisker_spans_them_all() {
+        let row = |accuracy: f64, low: f64, high: f64, seed: u64| ProbeRow {
+            encoder: String::new(),
+            accuracy,
+            low,
+            high,
+            chance: 0.1,
+            num_train: 80,
+            num_test: 20,
+            seed,
+        };
+        let rows = [row(0.5, 0.4, 0.6, 0), row(0.7, 0.65, 0.8, 1), row(0.2, 0.1, 0.3, 0)];
+        let entries: Vec<Entry<'_>> = ["ours", "ours", "random"]
+            .iter()
+            .zip(&rows)
+            .map(|(e, row)| Entry { encoder: (*e).to_owned(), row })
+            .collect();
+        let names = distinct(entries.iter());
+        assert_eq!(names, ["ours", "random"]);
+        let svg = accuracy_bars("knn", &entries, &names).inline();
+        assert!(svg.contains("<title>ours: 60.0 %</title>") && svg.contains("<title>random: 20.0 %</title>"), "{svg}");
+        // The axis ends at 80 %, so 372 units stand for 0.8: the whisker of `ours` runs from 0.4 to 0.8.
+        assert!(svg.contains("x1=\"200.0\" y1=\"59.0\" x2=\"386.0\""), "{svg}");
+    }
+}

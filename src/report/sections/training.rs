@@ -1,0 +1,110 @@
+//! What was logged step by step: losses, optimizer, speed, memory.
+
+use std::collections::BTreeSet;
+
+use super::{Named, wait_share};
+use crate::report::page::{Block, Section};
+use crate::report::runs::Step;
+use crate::report::svg::{Axis, Drawing, LineChart, Scale, Series};
+use crate::report::units::Unit;
+
+/// Keys of a metrics line that are not terms of the loss.
+const MEASURES: [&str; 7] =
+    ["loss", "learning_rate", "grad_norm", "step_secs", "wait_secs", "frames_per_sec", "peak_bytes"];
+
+/// Points per line; a longer log is averaged down to it.
+const MAX_POINTS: usize = 240;
+
+/// From this ratio of the highest to the lowest value on, an axis is logarithmic.
+const MUCH: f64 = 30.0;
+
+/// Charts of all runs of one kind, each a line; `None` when nothing was logged.
+pub(super) fn section(kind: &str, runs: &[&Named<'_>]) -> Option<Section> {
+    let value = |key: &'static str| move |s: &Step| s.values.get(key).copied();
+    let (plain, from_zero) = (Axis::new("", Scale::Linear, Unit::Plain), Axis::new("", Scale::FromZero, Unit::Plain));
+    let in_unit = |unit: Unit| Axis::new("", Scale::FromZero, unit);
+    let losses = std::iter::once("loss")
+        .chain(terms(runs))
+        .map(|key| chart(runs, &key.replace('_', " "), &plain, |s| s.values.get(key).copied()));
+    let others = [
+        chart(runs, "learning rate", &from_zero, value("learning_rate")),
+        chart(runs, "gradient norm", &plain, value("grad_norm")),
+        chart(runs, "frames per second", &from_zero, value("frames_per_sec")),
+        chart(runs, "share of the step spent waiting for data", &in_unit(Unit::Share), wait_share),
+        chart(runs, "peak memory", &in_unit(Unit::Bytes), value("peak_bytes")),
+    ];
+    let charts: Vec<Drawing> = losses.chain(others).flatten().collect();
+    if charts.is_empty() {
+        return None;
+    }
+    let intro = "The total loss, its terms and whatever else was logged with it, then how the optimizer and the \
+                 machine fared. A long log is averaged; the pale band spans its lowest and highest values.";
+    let title = format!("Training: {kind}");
+    Some(Section::new(&title, intro).with(Block::Charts(charts)))
+}
+
+/// Whatever else was logged, in order of name; a term that is the whole loss is not shown twice.
+fn terms<'a>(runs: &[&'a Named<'_>]) -> BTreeSet<&'a str> {
+    let steps = || runs.iter().flat_map(|n| &n.run.steps);
+    let is_loss = |key: &str| steps().all(|s| s.values.get(key) == s.values.get("loss"));
+    let logged: BTreeSet<&str> = steps().flat_map(|s| s.values.keys()).map(String::as_str).collect();
+    logged.into_iter().filter(|key| !MEASURES.contains(key) && !is_loss(key)).collect()
+}
+
+/// One line per run that logged the value; `None` when none did. A linear axis becomes logarithmic for positive values
+/// that span much.
+fn chart(runs: &[&Named<'_>], title: &str, y: &Axis, value: impl Fn(&Step) -> Option<f64>) -> Option<Drawing> {
+    let mut series = Vec::new();
+    for n in runs {
+        let logged: Vec<(f64, f64)> = n.run.steps.iter().filter_map(|s| Some((s.step as f64, value(s)?))).collect();
+        if logged.iter().any(|(_, value)| value.is_finite()) {
+            let (points, band) = averaged(&logged, MAX_POINTS);
+            series.push(Series { name: n.name.clone(), points, band, colour: n.colour, ..Series::default() });
+        }
+    }
+    if series.is_empty() {
+        return None;
+    }
+    let shown = || series.iter().flat_map(|s| &s.points).map(|p| p.1).filter(|v| v.is_finite());
+    let (low, high) = (shown().fold(f64::INFINITY, f64::min), shown().fold(0.0, f64::max));
+    let mut y = y.clone();
+    if y.scale == Scale::Linear && low > 0.0 && high > MUCH * low {
+        y.scale = Scale::Log10;
+    }
+    let x = Axis::new("step", Scale::FromZero, Unit::Plain);
+    Some(LineChart { title: title.to_owned(), x, y, series }.draw())
+}
+
+/// Points `(x, y)` of a line, and the band `(x, low, high)` around them.
+type Curve = (Vec<(f64, f64)>, Vec<(f64, f64, f64)>);
+
+/// At most `max` points, each the mean over equally many logged ones and placed at the last of them, with their lowest
+/// and highest values. A value that is not finite makes its mean so, and the gap shows.
+fn averaged(logged: &[(f64, f64)], max: usize) -> Curve {
+    if logged.len() <= max {
+        return (logged.to_vec(), Vec::new());
+    }
+    let (mut points, mut band) = (Vec::new(), Vec::new());
+    for part in logged.chunks(logged.len().div_ceil(max)) {
+        let x = part[part.len() - 1].0;
+        let values = || part.iter().map(|p| p.1);
+        points.push((x, values().sum::<f64>() / part.len() as f64));
+        band.push((x, values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max)));
+    }
+    (points, band)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_is_averaged_within_its_extremes() {
+        let logged: Vec<(f64, f64)> = [(0.0, 1.0), (1.0, 3.0), (2.0, 5.0), (3.0, f64::NAN), (4.0, 8.0)].to_vec();
+        let (points, band) = averaged(&logged, 3);
+        assert_eq!((points[0], points[2]), ((1.0, 2.0), (4.0, 8.0)));
+        assert!(points[1].1.is_nan(), "a loss that was not finite must leave a gap");
+        assert_eq!(band, [(1.0, 1.0, 3.0), (3.0, 5.0, 5.0), (4.0, 8.0, 8.0)]);
+        assert_eq!(averaged(&logged[..3], 3), (logged[..3].to_vec(), vec![]));
+    }
+}

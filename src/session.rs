@@ -1,0 +1,85 @@
+//! What holds for the whole process: device, threads, and the user's wish to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use tch::Device;
+use torch_ext::CudaBackend;
+
+use crate::cli::Cli;
+use crate::exit::BadInput;
+
+/// Handed to every command.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Where tensors live.
+    pub(crate) device: Device,
+    /// What became of looking for CUDA.
+    pub(crate) cuda: CudaBackend,
+    /// Set by ctrl-C, SIGTERM and SIGUSR1; a second ctrl-C ends the process at once.
+    pub(crate) interrupt: Arc<AtomicBool>,
+}
+
+impl Session {
+    pub(crate) fn start(cli: &Cli, cuda: CudaBackend) -> anyhow::Result<Self> {
+        let threads = cli.threads.map_or_else(num_cores, i32::from).max(1);
+        tch::set_num_threads(threads);
+        let interrupt = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register_conditional_shutdown(SIGINT, 130, interrupt.clone())
+            .context("cannot listen for ctrl-C")?;
+        for signal in [SIGINT, SIGTERM, SIGUSR1] {
+            signal_hook::flag::register(signal, interrupt.clone()).context("cannot listen for signals")?;
+        }
+        Ok(Session { device: device(&cli.device, &cuda)?, cuda, interrupt })
+    }
+
+    /// Whether the user wants to stop.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
+    }
+
+    /// The device in words, for records and reports.
+    pub(crate) fn device_name(&self) -> String {
+        match self.device {
+            Device::Cuda(index) => format!("CUDA GPU {index}"),
+            _ => format!("CPU, {} threads, {}", tch::get_num_threads(), cpu_model()),
+        }
+    }
+}
+
+/// Cores of this machine.
+pub(crate) fn num_cores() -> i32 {
+    std::thread::available_parallelism().map_or(1, |n| n.get() as i32)
+}
+
+/// The processor's name as the system tells it.
+pub(crate) fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(|| "unknown processor".to_owned(), |(_, name)| name.to_owned())
+}
+
+fn device(asked: &str, cuda: &CudaBackend) -> anyhow::Result<Device> {
+    let available = tch::Cuda::is_available();
+    let index = match asked.split_once(':') {
+        Some(("cuda", index)) => index.parse::<usize>().ok(),
+        None if asked == "cuda" => Some(0),
+        _ => None,
+    };
+    match (asked, index) {
+        ("auto", _) => Ok(Device::cuda_if_available()),
+        ("cpu", _) => Ok(Device::Cpu),
+        (_, Some(index)) if available && (index as i64) < tch::Cuda::device_count() => Ok(Device::Cuda(index)),
+        (_, Some(_)) => {
+            let why = match cuda {
+                CudaBackend::Absent => "this libtorch is CPU-only; point LIBTORCH at one with CUDA".to_owned(),
+                CudaBackend::Broken(message) => format!("libtorch_cuda does not load: {message}"),
+                CudaBackend::Loaded(_) => format!("{} GPU(s) answer", tch::Cuda::device_count()),
+            };
+            Err(BadInput(format!("--device {asked} is not there: {why}")).into())
+        }
+        _ => Err(BadInput(format!("--device {asked:?} is none of auto, cpu, cuda, cuda:N")).into()),
+    }
+}

@@ -1,0 +1,196 @@
+use nn::{CausalConv3d, Conv3dConfig, During, FrameGroupNorm, NnError};
+use tch::nn::Path;
+use tch::{TchError, Tensor};
+
+use crate::CheckedTokenizer;
+
+const CUBE: [i64; 3] = [3, 3, 3];
+const POINT: [i64; 3] = [1, 1, 1];
+
+/// MAGVIT's residual block: twice (normalize, SiLU, convolve 3x3x3), around it a skip that changes the channels if needed.
+#[derive(Debug)]
+struct ResBlock {
+    norms: [FrameGroupNorm; 2],
+    convs: [CausalConv3d; 2],
+    skip: Option<CausalConv3d>,
+}
+
+impl ResBlock {
+    fn new(path: &Path, c_in: i64, c_out: i64, num_groups: i64) -> Result<Self, NnError> {
+        let cube = |name: &str, c_in| CausalConv3d::new(&(path / name), c_in, c_out, Conv3dConfig::same(CUBE));
+        Ok(ResBlock {
+            norms: [
+                FrameGroupNorm::new(&(path / "norm1"), c_in, num_groups)?,
+                FrameGroupNorm::new(&(path / "norm2"), c_out, num_groups)?,
+            ],
+            convs: [cube("conv1", c_in)?, cube("conv2", c_out)?],
+            skip: match c_in == c_out {
+                true => None,
+                false => Some(CausalConv3d::new(&(path / "skip"), c_in, c_out, Conv3dConfig::same(POINT))?),
+            },
+        })
+    }
+
+    fn forward(&self, x_bcthw: &Tensor) -> Result<Tensor, NnError> {
+        let mut x = x_bcthw.shallow_clone();
+        for (norm, conv) in self.norms.iter().zip(&self.convs) {
+            x = conv.forward(&norm.forward(&x)?.f_silu().during("a residual block")?)?;
+        }
+        match &self.skip {
+            Some(skip) => x.f_add(&skip.forward(x_bcthw)?),
+            None => x.f_add(x_bcthw),
+        }
+        .during("a residual block")
+    }
+}
+
+/// `count` residual blocks, the first of which goes from `c_in` to `c_out` channels.
+fn blocks(path: &Path, count: i64, channels: [i64; 2], num_groups: i64) -> Result<Vec<ResBlock>, NnError> {
+    let [c_in, c_out] = channels;
+    (0..count).map(|i| ResBlock::new(&(path / i), if i == 0 { c_in } else { c_out }, c_out, num_groups)).collect()
+}
+
+fn run(blocks: &[ResBlock], x: Tensor) -> Result<Tensor, NnError> {
+    blocks.iter().try_fold(x, |x, block| block.forward(&x))
+}
+
+/// Frames to latents: stem, levels of residual blocks with average pooling between them, a tail of residual blocks, one
+/// channel per FSQ dimension (MAGVIT 3D-VQ).
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    stem_patch: [i64; 3],
+    stem: CausalConv3d,
+    levels: Vec<Vec<ResBlock>>,
+    strides: Vec<[i64; 3]>,
+    tail: Vec<ResBlock>,
+    norm: FrameGroupNorm,
+    head: CausalConv3d,
+}
+
+impl Encoder {
+    pub(crate) fn new(path: &Path, checked: &CheckedTokenizer) -> Result<Self, NnError> {
+        let config = checked.config();
+        let (count, groups) = (config.res_blocks, config.norm_groups);
+        let channels = checked.channels();
+        let (first, last) = (channels[0], channels[channels.len() - 1]);
+        let stem_channels = 3 * config.stem_patch.iter().product::<i64>();
+        let mut levels = Vec::new();
+        let mut c_in = first;
+        for (i, &c_out) in channels.iter().enumerate() {
+            levels.push(blocks(&(path / "levels" / i), count, [c_in, c_out], groups)?);
+            c_in = c_out;
+        }
+        Ok(Encoder {
+            stem_patch: config.stem_patch,
+            stem: CausalConv3d::new(&(path / "stem"), stem_channels, first, Conv3dConfig::same(CUBE))?,
+            levels,
+            strides: config.strides.clone(),
+            tail: blocks(&(path / "tail"), count, [last, last], groups)?,
+            norm: FrameGroupNorm::new(&(path / "norm"), last, groups)?,
+            head: CausalConv3d::new(&(path / "head"), last, checked.fsq().num_channels(), Conv3dConfig::same(POINT))?,
+        })
+    }
+
+    /// `frames_bthwc` `[B, F, Y, X, 3]` f32 in `[-1, 1]` to latents `[B, T, H, W, D]` before quantization.
+    pub(crate) fn forward(&self, frames_bthwc: &Tensor) -> Result<Tensor, NnError> {
+        let folded = fold_space(frames_bthwc, self.stem_patch).during("encoding")?;
+        let mut x = self.stem.forward(&folded.f_permute([0, 4, 1, 2, 3]).during("encoding")?)?;
+        for (i, level) in self.levels.iter().enumerate() {
+            x = run(level, x)?;
+            if let Some(stride) = self.strides.get(i) {
+                x = x.f_avg_pool3d(stride, stride, 0, false, true, None).during("encoding")?;
+            }
+        }
+        let x = self.norm.forward(&run(&self.tail, x)?)?.f_silu().during("encoding")?;
+        self.head.forward(&x)?.f_permute([0, 2, 3, 4, 1]).during("encoding")
+    }
+}
+
+/// Quantized latents to frames: the encoder's mirror, with nearest-neighbour up-sampling followed by a convolution.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    stem_patch: [i64; 3],
+    stem: CausalConv3d,
+    tail: Vec<ResBlock>,
+    /// From tokens to pixels.
+    levels: Vec<Vec<ResBlock>>,
+    /// After each level but the last: stride and the convolution at the finer grid.
+    ups: Vec<([i64; 3], CausalConv3d)>,
+    norm: FrameGroupNorm,
+    head: CausalConv3d,
+}
+
+impl Decoder {
+    pub(crate) fn new(path: &Path, checked: &CheckedTokenizer) -> Result<Self, NnError> {
+        let config = checked.config();
+        let (count, groups) = (config.res_blocks, config.norm_groups);
+        let channels = checked.channels();
+        let (first, last) = (channels[0], channels[channels.len() - 1]);
+        let pixels = 3 * config.stem_patch.iter().product::<i64>();
+        let mut levels = Vec::new();
+        let mut ups = Vec::new();
+        for (i, &c) in channels.iter().enumerate().rev() {
+            levels.push(blocks(&(path / "levels" / i), count, [c, c], groups)?);
+            if i > 0 {
+                let conv = CausalConv3d::new(&(path / "ups" / i), c, channels[i - 1], Conv3dConfig::same(CUBE))?;
+                ups.push((config.strides[i - 1], conv));
+            }
+        }
+        Ok(Decoder {
+            stem_patch: config.stem_patch,
+            stem: CausalConv3d::new(&(path / "stem"), checked.fsq().num_channels(), last, Conv3dConfig::same(CUBE))?,
+            tail: blocks(&(path / "tail"), count, [last, last], groups)?,
+            levels,
+            ups,
+            norm: FrameGroupNorm::new(&(path / "norm"), first, groups)?,
+            head: CausalConv3d::new(&(path / "head"), first, pixels, Conv3dConfig::same(CUBE))?,
+        })
+    }
+
+    /// `values_bthwd` `[B, T, H, W, D]` to frames `[B, F, Y, X, 3]`, meant to lie in `[-1, 1]` but not clamped.
+    pub(crate) fn forward(&self, values_bthwd: &Tensor) -> Result<Tensor, NnError> {
+        let mut x = self.stem.forward(&values_bthwd.f_permute([0, 4, 1, 2, 3]).during("decoding")?)?;
+        x = run(&self.tail, x)?;
+        for (i, level) in self.levels.iter().enumerate() {
+            x = run(level, x)?;
+            if let Some((stride, conv)) = self.ups.get(i) {
+                x = conv.forward(&repeat(&x, *stride).during("decoding")?)?;
+            }
+        }
+        let x = self.head.forward(&self.norm.forward(&x)?.f_silu().during("decoding")?)?;
+        x.f_permute([0, 2, 3, 4, 1]).and_then(|x| unfold_space(&x, self.stem_patch)).during("decoding")
+    }
+}
+
+/// Nearest-neighbour up-sampling of `[B, C, T, H, W]`.
+fn repeat(x_bcthw: &Tensor, stride: [i64; 3]) -> Result<Tensor, TchError> {
+    let (_, _, t, h, w) = x_bcthw.size5()?;
+    x_bcthw.f_upsample_nearest3d([t * stride[0], h * stride[1], w * stride[2]], None, None, None)
+}
+
+/// Stacks the pixels of each cube as channels: `[B, T t, H h, W w, C]` to `[B, T, H, W, t h w C]`.
+fn fold_space(x_bthwc: &Tensor, cube: [i64; 3]) -> Result<Tensor, TchError> {
+    let (b, t, h, w, c) = x_bthwc.size5()?;
+    let [ct, ch, cw] = cube;
+    x_bthwc.f_reshape([b, t / ct, ct, h / ch, ch, w / cw, cw, c])?.f_permute([0, 1, 3, 5, 2, 4, 6, 7])?.f_reshape([
+        b,
+        t / ct,
+        h / ch,
+        w / cw,
+        ct * ch * cw * c,
+    ])
+}
+
+/// The inverse of [`fold_space`].
+fn unfold_space(x_bthwc: &Tensor, cube: [i64; 3]) -> Result<Tensor, TchError> {
+    let (b, t, h, w, c) = x_bthwc.size5()?;
+    let [ct, ch, cw] = cube;
+    let colours = c / (ct * ch * cw);
+    x_bthwc.f_reshape([b, t, h, w, ct, ch, cw, colours])?.f_permute([0, 1, 4, 2, 5, 3, 6, 7])?.f_reshape([
+        b,
+        t * ct,
+        h * ch,
+        w * cw,
+        colours,
+    ])
+}

@@ -1,0 +1,40 @@
+use nn::NnError;
+use spec::SpecError;
+use vector_quantize::VqError;
+
+/// What can go wrong in a tokenizer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// A setting is out of range.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The strides of a stack do not make the patch, so its grid would not be the token grid.
+    #[error(
+        "{keys} make a cube of {product:?}, but clip.patch is {patch:?}: their product must equal it on every axis"
+    )]
+    Strides {
+        /// The settings that multiply, in the preset's words.
+        keys: &'static str,
+        /// Their product, `[frames, pixels, pixels]`.
+        product: [i64; 3],
+        /// The patch, `[frames, pixels, pixels]`.
+        patch: [i64; 3],
+    },
+    /// A clip is not a whole number of windows or patches.
+    #[error("a clip has {axis} = {size}, which is not a positive multiple of {step}")]
+    ClipSize {
+        /// `frames`, `height` or `width`.
+        axis: &'static str,
+        /// The clip's size on that axis.
+        size: i64,
+        /// The window's frames or the patch's pixels.
+        step: i64,
+    },
+    /// The network failed, out of memory included.
+    #[error(transparent)]
+    Nn(#[from] NnError),
+    /// The quantizer failed or refused its levels.
+    #[error(transparent)]
+    Vq(#[from] VqError),
+}

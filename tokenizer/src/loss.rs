@@ -1,0 +1,113 @@
+use nn::{During, Losses};
+use tch::{Kind, TchError, Tensor};
+use vector_quantize::usage;
+
+use crate::{LossConfig, Recon, TokenizerError};
+
+/// What one training forward pass leaves behind.
+pub(crate) struct Forward {
+    /// The input, `[B, F, H, W, 3]` f32 in `[-1, 1]`.
+    pub(crate) frames: Tensor,
+    /// The reconstruction, same shape.
+    pub(crate) output: Tensor,
+    /// Codes of all tokens, those set to 0 included, `[B, T, H, W]`.
+    pub(crate) codes: Tensor,
+    /// Scores, `[B, T, H, W]`.
+    pub(crate) scores: Tensor,
+    /// The mask, `[B, T, H, W]`.
+    pub(crate) mask: Tensor,
+}
+
+/// Reconstruction error, plus the same error between differences of adjacent frames where it has a weight.
+pub(crate) fn losses(forward: &Forward, config: &LossConfig, num_codes: i64) -> Result<Losses, TokenizerError> {
+    let spread = usage(&forward.codes, num_codes)?;
+    let build = || {
+        let error = forward.output.f_sub(&forward.frames)?;
+        let recon = distance(&error, config.recon)?;
+        let mut terms = vec![
+            ("recon", recon.f_detach()?),
+            ("psnr_db", psnr_db(&forward.output, &forward.frames)?),
+            ("code_usage", spread.used_share),
+            ("perplexity", spread.perplexity),
+            ("kept_share", forward.mask.f_detach()?.f_mean(Kind::Float)?),
+            ("score_mean", forward.scores.f_detach()?.f_mean(Kind::Float)?),
+            ("score_std", forward.scores.f_detach()?.f_std(false)?),
+        ];
+        let mut total = recon;
+        if config.frame_diff_weight > 0.0 {
+            // The difference of two errors is the error of the difference.
+            let diff = distance(&error.f_diff(1, 1, None::<Tensor>, None::<Tensor>)?, config.recon)?;
+            terms.push(("frame_diff", diff.f_detach()?));
+            total = total.f_add(&diff.f_mul_scalar(config.frame_diff_weight)?)?;
+        }
+        Ok(Losses { total, terms })
+    };
+    Ok(build().during("the tokenizer's loss")?)
+}
+
+fn distance(error: &Tensor, recon: Recon) -> Result<Tensor, TchError> {
+    match recon {
+        Recon::L1 => error.f_abs()?.f_mean(Kind::Float),
+        Recon::L2 => error.f_square()?.f_mean(Kind::Float),
+    }
+}
+
+/// Peak signal-to-noise ratio of the whole batch in dB, the output clamped to the range of frames: `10 log10(2^2 / mse)`.
+fn psnr_db(output: &Tensor, frames: &Tensor) -> Result<Tensor, TchError> {
+    let mse = output.f_detach()?.f_clamp(-1.0, 1.0)?.f_sub(frames)?.f_square()?.f_mean(Kind::Float)?;
+    mse.f_div_scalar(4.0)?.f_log10()?.f_mul_scalar(-10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    fn forward(output: [f32; 4]) -> Forward {
+        // One colour value at four frames.
+        let clip = |values: &[f32]| Tensor::from_slice(values).view([1, 4, 1, 1, 1]);
+        let ones = Tensor::ones([1, 2, 1, 1], (Kind::Float, Device::Cpu));
+        Forward {
+            frames: clip(&[-1.0, 0.0, 0.5, 1.0]),
+            output: clip(&output),
+            codes: Tensor::from_slice(&[0i64, 3]).view([1, 2, 1, 1]),
+            scores: Tensor::from_slice(&[1.0f32, 3.0]).view([1, 2, 1, 1]),
+            mask: ones,
+        }
+    }
+
+    fn term(losses: &Losses, name: &str) -> f64 {
+        losses.terms.iter().find(|(known, _)| *known == name).unwrap().1.double_value(&[])
+    }
+
+    #[track_caller]
+    fn assert_near(got: f64, want: f64) {
+        assert!((got - want).abs() < 1e-5, "{got} is not {want}");
+    }
+
+    #[test]
+    fn the_terms_of_four_values_worked_by_hand() {
+        // Errors (-0.5, 0, 0.5, 0); their differences (0.5, 0.5, -0.5).
+        let config = LossConfig { recon: Recon::L1, frame_diff_weight: 0.1 };
+        let got = losses(&forward([-1.5, 0.0, 1.0, 1.0]), &config, 8).unwrap();
+        assert_near(term(&got, "recon"), 0.25);
+        assert_near(term(&got, "frame_diff"), 0.5);
+        assert_near(got.total.double_value(&[]), 0.3);
+        // Clamped, the first error is 0: mse = 0.25 / 4, PSNR = 10 log10(4 * 16) = 18.0618.
+        assert_near(term(&got, "psnr_db"), 10.0 * 64.0_f64.log10());
+        assert_near(term(&got, "code_usage"), 0.25);
+        assert_near(term(&got, "perplexity"), 2.0);
+        assert_near(term(&got, "kept_share"), 1.0);
+        assert_near(term(&got, "score_mean"), 2.0);
+        assert_near(term(&got, "score_std"), 1.0);
+    }
+
+    #[test]
+    fn squared_error_without_frame_differences() {
+        let config = LossConfig { recon: Recon::L2, frame_diff_weight: 0.0 };
+        let got = losses(&forward([-1.5, 0.0, 1.0, 1.0]), &config, 8).unwrap();
+        assert_near(got.total.double_value(&[]), 0.125);
+        assert!(got.terms.iter().all(|(name, _)| *name != "frame_diff"));
+    }
+}

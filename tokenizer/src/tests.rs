@@ -1,0 +1,211 @@
+use spec::Patch;
+use tch::nn::{Adam, OptimizerConfig, VarStore};
+use tch::{Device, Kind, Tensor};
+
+use crate::{
+    Keep, LossConfig, Recon, ScorerConfig, Tokenizer, TokenizerConfig, TokenizerError, TopKConfig, WINDOW_FRAMES,
+};
+
+const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
+
+fn tiny() -> TokenizerConfig {
+    TokenizerConfig {
+        levels: vec![8, 8, 8, 8],
+        base_channels: 16,
+        channel_mult: vec![1, 2],
+        stem_patch: [2, 4, 4],
+        strides: vec![[1, 2, 2]],
+        res_blocks: 1,
+        norm_groups: 4,
+        scorer: ScorerConfig { channels: 8, strides: [[2, 4, 4], [1, 2, 2]] },
+        top_k: TopKConfig { keep_ratio: 0.5, temperature: 0.5 },
+        loss: LossConfig { recon: Recon::L2, frame_diff_weight: 0.0 },
+    }
+}
+
+fn tokenizer() -> (VarStore, Tokenizer) {
+    tch::manual_seed(3);
+    let vs = VarStore::new(Device::Cpu);
+    let tokenizer = Tokenizer::new(&vs.root(), &tiny().check(PATCH).unwrap()).unwrap();
+    (vs, tokenizer)
+}
+
+/// A bright 12-pixel square that walks over a still gradient: `[1, F, 32, 32, 3]` u8.
+fn walking_square(num_frames: i64) -> Tensor {
+    let side = Tensor::arange(32, (Kind::Float, Device::Cpu));
+    let still =
+        (side.view([32, 1, 1]) * 3 + side.view([1, 32, 1]) * 2 + Tensor::from_slice(&[0.0f32, 20.0, 40.0])) + 20;
+    let frames: Vec<Tensor> = (0..num_frames)
+        .map(|t| {
+            let frame = still.copy();
+            let _square = frame.narrow(0, 4 + t % 16, 12).narrow(1, 18 - t % 16, 12).fill_(240.0);
+            frame
+        })
+        .collect();
+    Tensor::stack(&frames, 0).to_kind(Kind::Uint8).unsqueeze(0)
+}
+
+fn noise(num_clips: i64, num_frames: i64) -> Tensor {
+    Tensor::randint(256, [num_clips, num_frames, 16, 24, 3], (Kind::Uint8, Device::Cpu))
+}
+
+fn grad_norm(vs: &VarStore, part: &str) -> f64 {
+    let mut sum = 0.0;
+    for (name, weight) in std::collections::BTreeMap::from_iter(vs.variables()) {
+        if name.starts_with(part) && weight.grad().defined() {
+            sum += weight.grad().square().sum(Kind::Double).double_value(&[]);
+        }
+    }
+    sum
+}
+
+#[test]
+fn scores_run_through_the_borders_of_windows() {
+    let (_vs, tokenizer) = tokenizer();
+    let clip = noise(2, 3 * WINDOW_FRAMES);
+    let priorities = tokenizer.encode_clip(&clip).unwrap().priorities.view([2, 24, 2, 3]);
+
+    // The long clip in one piece, by the definition: distances of features, the first copied.
+    let whole = tch::no_grad(|| {
+        let c = tokenizer.scorer.features(&(clip.to_kind(Kind::Float) / 127.5 - 1.0)).unwrap();
+        let moved = (c.narrow(1, 1, 23) - c.narrow(1, 0, 23)).square().sum_dim_intlist(-1, false, Kind::Float).sqrt();
+        Tensor::cat(&[moved.narrow(1, 0, 1), moved], 1)
+    });
+    assert!((&priorities - &whole).abs().max().double_value(&[]) < 1e-5);
+
+    // A window alone cannot know what came before it: only its first latent frame differs.
+    let second = tokenizer.encode_clip(&clip.narrow(1, WINDOW_FRAMES, WINDOW_FRAMES)).unwrap();
+    let gap = (second.priorities.view([2, 8, 2, 3]) - priorities.narrow(1, 8, 8)).abs().amax([0, 2, 3], false);
+    assert!(gap.double_value(&[0]) > 1e-2);
+    assert!(gap.narrow(0, 1, 7).max().double_value(&[]) < 1e-5);
+}
+
+#[test]
+fn codes_of_a_window_do_not_depend_on_its_neighbours() {
+    let (_vs, tokenizer) = tokenizer();
+    let clip = noise(2, 3 * WINDOW_FRAMES);
+    let codes = tokenizer.encode_clip(&clip).unwrap().codes.view([2, 3, -1]);
+    for i in 0..3 {
+        let alone = tokenizer.encode_clip(&clip.narrow(1, i * WINDOW_FRAMES, WINDOW_FRAMES)).unwrap().codes;
+        assert_eq!(codes.select(1, i), alone, "window {i}");
+    }
+    let values = tokenizer.values_from_codes(&codes).unwrap();
+    assert_eq!(values.size(), [2, 3, 8 * 2 * 3, 4]);
+    assert_eq!(tokenizer.fsq().quantize(&(values.shallow_clone() * 0.0)).unwrap().values, values * 0.0);
+}
+
+#[test]
+fn later_frames_change_no_earlier_code() {
+    let (_vs, tokenizer) = tokenizer();
+    let (a, b) = (noise(1, WINDOW_FRAMES), noise(1, WINDOW_FRAMES));
+    let mixed = Tensor::cat(&[a.narrow(1, 0, 8), b.narrow(1, 8, 8)], 1);
+    let codes = |clip: &Tensor| tokenizer.encode_clip(clip).unwrap().codes.view([8, 2, 3]);
+    assert_eq!(codes(&a).narrow(0, 0, 4), codes(&mixed).narrow(0, 0, 4));
+    assert_ne!(codes(&a).narrow(0, 4, 4), codes(&mixed).narrow(0, 4, 4));
+}
+
+#[test]
+fn the_scorer_learns_through_the_mask_and_nothing_else() {
+    let (vs, tokenizer) = tokenizer();
+    let clip = noise(2, WINDOW_FRAMES);
+    tokenizer.loss(&clip).unwrap().total.f_backward().unwrap();
+    assert!(grad_norm(&vs, "scorer") > 0.0);
+
+    // The same step with every token kept: a mask without choice has no gradient, so the scorer hears nothing.
+    let all = TokenizerConfig { top_k: TopKConfig { keep_ratio: 1.0, temperature: 0.5 }, ..tiny() };
+    let vs = VarStore::new(Device::Cpu);
+    let tokenizer = Tokenizer::new(&vs.root(), &all.check(PATCH).unwrap()).unwrap();
+    tokenizer.loss(&clip).unwrap().total.f_backward().unwrap();
+    assert_eq!(grad_norm(&vs, "scorer"), 0.0);
+    assert!(grad_norm(&vs, "encoder") > 0.0);
+}
+
+#[test]
+fn a_short_training_beats_the_best_constant_colour_by_far() {
+    let (vs, tokenizer) = tokenizer();
+    let clip = walking_square(WINDOW_FRAMES);
+    let batch = Tensor::cat(&[&clip, &clip.flip([3])], 0);
+    let mut adam = Adam::default().build(&vs, 4e-3).unwrap();
+    let psnr =
+        |losses: &nn::Losses| losses.terms.iter().find(|(name, _)| *name == "psnr_db").unwrap().1.double_value(&[]);
+    for _ in 0..100 {
+        let losses = tokenizer.loss(&batch).unwrap();
+        adam.zero_grad();
+        losses.total.f_backward().unwrap();
+        adam.step();
+    }
+    let constant = {
+        let frames = batch.to_kind(Kind::Float) / 127.5 - 1.0;
+        10.0 * (4.0 / frames.var(false).double_value(&[])).log10()
+    };
+    let (with_half, with_all) = (psnr(&tokenizer.loss(&batch).unwrap()), {
+        let drawn = tokenizer.reconstruct(&batch, Keep::All).unwrap();
+        let mse = (drawn.to_kind(Kind::Float) - batch.to_kind(Kind::Float)).square().mean(Kind::Float);
+        20.0 * 255.0_f64.log10() - 10.0 * mse.double_value(&[]).log10()
+    });
+    eprintln!("constant {constant:.1} dB, half the tokens {with_half:.1} dB, all {with_all:.1} dB");
+    assert!(with_half > constant + 8.0, "constant colour {constant:.1} dB, trained {with_half:.1} dB");
+
+    // The square walks through a part of the picture; its tokens must outrank the still corner.
+    let priorities = tokenizer.encode_clip(&clip).unwrap().priorities.view([8, 4, 4]);
+    let middle = priorities.select(0, 4);
+    assert!(middle.double_value(&[1, 1]) > 2.0 * middle.double_value(&[3, 0]), "{middle:?}");
+}
+
+#[test]
+fn strides_that_miss_the_patch_are_refused_by_name() {
+    let said = TokenizerConfig { stem_patch: [1, 4, 4], ..tiny() }.check(PATCH).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "tokenizer.stem_patch and tokenizer.strides make a cube of [1, 8, 8], but clip.patch is [2, 8, 8]: their product \
+         must equal it on every axis"
+    );
+    let scorer = ScorerConfig { channels: 8, strides: [[2, 4, 4], [1, 4, 4]] };
+    let said = TokenizerConfig { scorer, ..tiny() }.check(PATCH).unwrap_err().to_string();
+    assert!(said.starts_with("tokenizer.scorer.strides make a cube of [2, 16, 16]"), "{said}");
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_by_key() {
+    let refused = |config: TokenizerConfig, key: &str| {
+        let said = config.check(PATCH).unwrap_err().to_string();
+        assert!(said.starts_with(key), "{said}");
+    };
+    refused(TokenizerConfig { base_channels: 0, ..tiny() }, "tokenizer.base_channels = 0");
+    refused(TokenizerConfig { channel_mult: vec![], ..tiny() }, "tokenizer.channel_mult = 0");
+    refused(TokenizerConfig { strides: vec![], ..tiny() }, "tokenizer.strides = []");
+    refused(TokenizerConfig { norm_groups: 5, ..tiny() }, "tokenizer.norm_groups = 5");
+    refused(TokenizerConfig { levels: vec![8, 1], ..tiny() }, "levels[1] = 1");
+    let top_k = TopKConfig { keep_ratio: 0.0, temperature: 0.5 };
+    refused(TokenizerConfig { top_k, ..tiny() }, "tokenizer.top_k.keep_ratio = 0");
+    let loss = LossConfig { recon: Recon::L1, frame_diff_weight: f64::NAN };
+    refused(TokenizerConfig { loss, ..tiny() }, "tokenizer.loss.frame_diff_weight = NaN");
+    let whole = tiny().check(Patch { t: 16, h: 8, w: 8 }).unwrap_err().to_string();
+    assert!(whole.starts_with("clip.patch[0] = 16"), "{whole}");
+}
+
+#[test]
+fn clips_of_other_sizes_are_refused() {
+    let (_vs, tokenizer) = tokenizer();
+    let u8s = |size: &[i64]| Tensor::zeros(size, (Kind::Uint8, Device::Cpu));
+    let refused = tokenizer.encode_clip(&u8s(&[1, 24, 16, 16, 3]));
+    assert!(matches!(refused, Err(TokenizerError::ClipSize { axis: "frames", size: 24, step: 16 })));
+    let refused = tokenizer.reconstruct(&u8s(&[1, 16, 16, 12, 3]), Keep::All);
+    assert!(matches!(refused, Err(TokenizerError::ClipSize { axis: "width", size: 12, step: 8 })));
+    assert!(matches!(tokenizer.loss(&u8s(&[1, 32, 16, 16, 3])), Err(TokenizerError::Nn(nn::NnError::Shape { .. }))));
+    let floats = u8s(&[1, 16, 16, 16, 3]).to_kind(Kind::Float);
+    assert!(matches!(tokenizer.encode_clip(&floats), Err(TokenizerError::Nn(nn::NnError::Kind { .. }))));
+}
+
+#[test]
+fn a_reconstruction_has_the_shape_of_its_clip_whatever_is_kept() {
+    let (_vs, tokenizer) = tokenizer();
+    let clip = noise(2, 2 * WINDOW_FRAMES);
+    let all = tokenizer.reconstruct(&clip, Keep::All).unwrap();
+    assert_eq!((all.size(), all.kind()), (clip.size(), Kind::Uint8));
+    assert_eq!(tokenizer.reconstruct(&clip, Keep::Share(1.0)).unwrap(), all);
+    let none = tokenizer.reconstruct(&clip, Keep::Share(0.0)).unwrap();
+    // Without the later tokens, later frames can only repeat what the first latent frame says.
+    assert_ne!(none, all);
+    assert_eq!(none.narrow(1, 0, 2), all.narrow(1, 0, 2));
+}
