@@ -82,9 +82,15 @@ pub(crate) struct DivesArgs {
     /// Frames per second.
     #[arg(long, default_value_t = 30.0)]
     pub(crate) fps: f64,
-    /// How fast divers twist; at 1.0 a twist is seen well at 128 frames and aliases at 16.
-    #[arg(long, default_value_t = 1.0)]
+    /// Twists per second at the mean dive: at 2.7 a twist is seen well at 128 frames and aliases at 16.
+    #[arg(long, default_value_t = 2.7)]
     pub(crate) twist_rate: f64,
+    /// Source videos (background, camera, suit) of the training videos; test videos have others.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) num_sources_train: usize,
+    /// Source videos of the test videos.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) num_sources_test: usize,
     /// Everything random derives from it.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

@@ -66,7 +66,7 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
         ) && !is_write_failure(err);
     }
     if let Some(err) = cause.downcast_ref::<TrainError>() {
-        return err.is_bad_input();
+        return is_bad_training_input(err);
     }
     if let Some(err) = cause.downcast_ref::<nn::NnError>() {
         return matches!(err, nn::NnError::Config { .. });
@@ -78,6 +78,18 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
         || cause.downcast_ref::<TokenizerError>().is_some_and(|err| !matches!(err, TokenizerError::Nn(_)))
         || cause.is::<EvalError>()
         || cause.is::<crate::report::ReportError>()
+}
+
+fn is_bad_training_input(err: &TrainError) -> bool {
+    match err {
+        TrainError::Io { doing, .. } => *doing == "read",
+        TrainError::NotFinite { .. }
+        | TrainError::OutOfMemory { .. }
+        | TrainError::Step { .. }
+        | TrainError::Panicked { .. }
+        | TrainError::Nn(_) => false,
+        _ => true,
+    }
 }
 
 fn is_write_failure(err: &VideoError) -> bool {

@@ -3,7 +3,7 @@
 use spec::{ClipGeometry, Grid};
 use video::LoadedClip;
 
-use crate::report::{PatchGrid, Picture};
+use crate::report::picture::{PatchGrid, Picture};
 
 /// Columns of a strip: latent frames spread evenly over the clip.
 const COLUMNS: i64 = 8;

@@ -50,6 +50,14 @@ pub(crate) enum ModelConfig {
 }
 
 impl ModelConfig {
+    /// The method's name, as in `kind`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            ModelConfig::Lvmae(_) => "lvmae",
+            ModelConfig::Arvideo(_) => "arvideo",
+        }
+    }
+
     /// The ViT that is kept.
     pub(crate) fn encoder(&self) -> &nn::VitConfig {
         match self {

@@ -12,8 +12,10 @@ use crate::cli::Cli;
 use crate::exit::BadInput;
 
 /// Handed to every command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Session {
+    /// The command as it was typed, for records.
+    pub(crate) command: String,
     /// Where tensors live.
     pub(crate) device: Device,
     /// What became of looking for CUDA.
@@ -32,7 +34,7 @@ impl Session {
         for signal in [SIGINT, SIGTERM, SIGUSR1] {
             signal_hook::flag::register(signal, interrupt.clone()).context("cannot listen for signals")?;
         }
-        Ok(Session { device: device(&cli.device, &cuda)?, cuda, interrupt })
+        Ok(Session { command: command_line(), device: device(&cli.device, &cuda)?, cuda, interrupt })
     }
 
     /// Whether the user wants to stop.
@@ -47,6 +49,14 @@ impl Session {
             _ => format!("CPU, {} threads, {}", tch::get_num_threads(), cpu_model()),
         }
     }
+}
+
+fn command_line() -> String {
+    let mut words = std::env::args();
+    let program = words.next().unwrap_or_default();
+    let name = program.rsplit('/').next().unwrap_or_default().to_owned();
+    let quoted = |word: String| if word.contains([' ', '"', '{']) { format!("'{word}'") } else { word };
+    std::iter::once(name).chain(words.map(quoted)).collect::<Vec<_>>().join(" ")
 }
 
 /// Cores of this machine.

@@ -17,12 +17,12 @@
 //! | target               | [`Targets`]              | pixels in the paper; the tokenizer's codes are our addition |
 //!
 //! Letters: B clips, N tokens of a clip, I tokens that enter the encoder, Q predicted tokens, M what a query reads, D
-//! width, C values of a target. *Block* i of the inputs is the i-th cluster of the order, block i of the predictions the
-//! one after it.
+//! width, C values of a target. *Block* i of the inputs is the i-th cluster of the order, block i of the predictions
+//! the one after it.
 //!
 //! Departures and gaps of the text:
-//! * Rounding of the kept share is not published: down, but at least one token. The paper's 15 x 98 predicted tokens are
-//!   1470, where its table 5 prints 1372.
+//! * Rounding of the kept share is not published: down, but at least one token. Fifteen predicted clusters of 98 tokens
+//!   make 1470; the paper's table 5 prints 1372.
 //! * The memory that the decoder reads carries position codes again, as in the masked family; not published.
 //! * The same position codes and recomputation serve encoder and decoder.
 

@@ -35,11 +35,12 @@ impl Arvideo {
     /// * `plans` - one per clip, from this model's [`plan`](crate::CheckedArvideo::plan)
     ///
     /// The term `explained` is 1 - error / variance of the targets: 0 for predicting their mean, 1 for perfection.
-    /// `mse_first` and `mse_last` are the errors of the cluster predicted from one other and of that predicted from all:
-    /// how much the context helps.
+    /// `mse_first` and `mse_last` are the errors of the cluster predicted from one other and of that predicted from
+    /// all: how much the context helps.
     ///
     /// # Errors
-    /// [`ArvideoError::Target`] for targets of the other kind; [`ArvideoError::Nn`] for shapes and failures of libtorch.
+    /// [`ArvideoError::Target`] for targets of the other kind; [`ArvideoError::Nn`] for shapes and failures of
+    /// libtorch.
     pub fn loss(&self, clip_bthwc: &Tensor, plans: &[ClusterPlan], targets: Targets) -> Result<Losses, ArvideoError> {
         let want = self.checked.config().target;
         if targets.kind() != want {

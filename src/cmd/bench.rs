@@ -13,13 +13,14 @@ use torch_ext::memory;
 use train::AdamW;
 use vector_quantize::Fsq;
 
-use super::training::{command_line, say};
+use super::training::say;
 use crate::cli::{BenchMemoryArgs, MaskArg, MemoryPointArgs};
 use crate::exit::{BadInput, Interrupted};
 use crate::method::{Method, PretrainBatch};
 use crate::presets::{self, PretrainPreset};
 use crate::progress::Progress;
-use crate::report::{Outcome, Point, Unit, memory_chart};
+use crate::report::memory::{Outcome, Point, memory_chart};
+use crate::report::units::Unit;
 use crate::session::Session;
 
 /// Share of the machine's available memory that a point may take before it counts as out of memory; the rest keeps the
@@ -187,13 +188,13 @@ fn random_batch(geometry: &spec::ClipGeometry, batch: i64, code_width: Option<us
 
 fn table(args: &BenchMemoryArgs, points: &[Point], session: &Session) -> anyhow::Result<String> {
     let mut text = String::from("# Peak memory of one training step against frames\n\n");
-    text.push_str(&format!("- command: `{}`\n- machine: {}\n", command_line(), session.device_name()));
+    text.push_str(&format!("- command: `{}`\n- machine: {}\n", session.command, session.device_name()));
     text.push_str(&format!("- longvid {}, libtorch CPU threads {}\n\n", env!("CARGO_PKG_VERSION"), tch::get_num_threads()));
     text.push_str("`base` is weights, gradients, optimizer state and the batch; `step` is the peak above it; both are exact tensor bytes. `resident` is the whole process.\n\n");
     text.push_str("| frames | decoder mask | base | step | peak | resident | step time |\n|---:|---|---:|---:|---:|---:|---:|\n");
     let bytes = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |b| Unit::Bytes.text(b as f64));
     for point in points {
-        let step = point.peak_bytes.zip(point.base_bytes).map(|(peak, base)| peak.saturating_sub(base));
+        let step = point.step_bytes();
         let outcome = match point.outcome {
             Outcome::Ok => point.step_secs.map_or_else(String::new, |secs| format!("{secs:.2} s")),
             Outcome::OutOfMemory => "out of memory".to_owned(),

@@ -8,6 +8,7 @@ pub(crate) mod eval;
 pub(crate) mod pretrain;
 pub(crate) mod report;
 pub(crate) mod tokenizer;
+mod synth;
 mod training;
 
 use crate::cli::{BenchCommand, Command, DataCommand, EvalCommand, SynthCommand, TokenizerCommand};
@@ -17,7 +18,7 @@ use crate::session::Session;
 pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
     match command {
         Command::Doctor => doctor::run(session),
-        Command::Data(DataCommand::Synth(SynthCommand::Dives(args))) => data::synth_dives(&args, session),
+        Command::Data(DataCommand::Synth(SynthCommand::Dives(args))) => synth::dives(&args, session),
         Command::Data(DataCommand::Import(args)) => data::import(&args, session),
         Command::Data(DataCommand::Info(args)) => data::info(&args),
         Command::Data(DataCommand::Export(args)) => data::export(&args),
@@ -29,7 +30,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Eval(EvalCommand::Linear(args)) => eval::run(eval::Probe::Linear, &args, session),
         Command::Bench(BenchCommand::Memory(args)) => bench::memory(&args, session),
         Command::Bench(BenchCommand::MemoryPoint(args)) => bench::memory_point(&args, session),
-        Command::Report(args) => report::run(&args.runs, &args.out),
+        Command::Report(args) => report::run(&args),
         Command::Demo(args) => demo::run(&args, session),
     }
 }

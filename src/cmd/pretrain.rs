@@ -48,7 +48,7 @@ pub(crate) fn run(args: &PretrainArgs, session: &Session) -> anyhow::Result<()> 
 
     let weights = args.run.out.join("encoder.safetensors");
     let encoder = train::named(&vs).into_iter().filter(|(name, _)| name.starts_with("encoder.")).collect();
-    train::save(&weights, "encoder", &config_toml, &encoder)?;
+    train::weights::save(&weights, "encoder", &config_toml, &encoder)?;
     Ok(say(&format!("wrote {}", weights.display()))?)
 }
 
@@ -114,7 +114,7 @@ fn draw_masks(run: &RunDir, source: &ClipSource, plan: &ClipPlan, method: &Metho
 pub(crate) fn save_picture(
     folder: &Path,
     (name, caption): (&str, &str),
-    picture: &crate::report::Picture,
+    picture: &crate::report::picture::Picture,
     captions: &mut BTreeMap<String, String>,
 ) -> anyhow::Result<()> {
     let safe: String = name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
@@ -132,8 +132,8 @@ pub(crate) fn save_captions(folder: &Path, captions: &BTreeMap<String, String>) 
 }
 
 /// Opens the encoder of a run: its preset and a freshly built model with the weights in it, or at random.
-pub(crate) fn load_encoder(path: &Path) -> anyhow::Result<(PretrainPreset, train::Weights)> {
-    let weights = train::load(path, "encoder")?;
+pub(crate) fn load_encoder(path: &Path) -> anyhow::Result<(PretrainPreset, train::weights::Weights)> {
+    let weights = train::weights::load(path, "encoder")?;
     let preset = spec::Preset::from_text(&path.display().to_string(), weights.config_toml())?.parse()?;
     Ok((preset, weights))
 }

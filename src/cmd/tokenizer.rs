@@ -55,7 +55,7 @@ pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Res
     job.fit((&run, &vs), session, next, |clip| Ok(model.loss(clip)?))?;
 
     let weights = args.run.out.join("tokenizer.safetensors");
-    train::save(&weights, "tokenizer", &config_toml, &train::named(&vs))?;
+    train::weights::save(&weights, "tokenizer", &config_toml, &train::named(&vs))?;
     let frozen = Frozen { model, geometry, id: String::new(), keep_ratio: preset.tokenizer.top_k.keep_ratio };
     frozen.draw(&source.store, (&run.pictures(), 2), session)?;
     Ok(say(&format!("wrote {}", weights.display()))?)
@@ -119,7 +119,7 @@ struct Frozen {
 
 impl Frozen {
     fn load(path: &Path, device: Device) -> anyhow::Result<Self> {
-        let weights = train::load(path, "tokenizer")?;
+        let weights = train::weights::load(path, "tokenizer")?;
         let preset = spec::Preset::from_text(&path.display().to_string(), weights.config_toml())?;
         let preset: TokenizerPreset = preset.parse()?;
         let geometry = preset.clip.check()?;

@@ -33,7 +33,7 @@ impl Job<'_> {
             kind: self.kind,
             preset: &self.args.preset,
             version: env!("CARGO_PKG_VERSION"),
-            command: &command_line(),
+            command: &session.command,
             device: &session.device_name(),
             steps_planned: self.plan.steps(),
             config_toml: self.config_toml,
@@ -93,15 +93,6 @@ fn note(log: &StepLog) -> String {
     let waited = 100.0 * log.wait_secs / log.step_secs.max(1e-9);
     text.push_str(&format!(", {:.2} s/step, {waited:.0} % waiting", log.step_secs));
     text
-}
-
-/// The command as it was typed.
-pub(crate) fn command_line() -> String {
-    let mut words = std::env::args();
-    let program = words.next().unwrap_or_default();
-    let name = program.rsplit('/').next().unwrap_or_default().to_owned();
-    let quoted = |word: String| if word.contains([' ', '"', '{']) { format!("'{word}'") } else { word };
-    std::iter::once(name).chain(words.map(quoted)).collect::<Vec<_>>().join(" ")
 }
 
 /// Prints a line of a command's result to stdout.

@@ -17,6 +17,9 @@ pub(crate) struct Point {
     pub(crate) mask: String,
     /// How the step ended.
     pub(crate) outcome: Outcome,
+    /// Bytes that tensors held before the step: weights, gradients, optimizer state, the batch.
+    #[serde(default)]
+    pub(crate) base_bytes: Option<u64>,
     /// Highest number of bytes that tensors held at once; absent unless the outcome is `ok`.
     #[serde(default)]
     pub(crate) peak_bytes: Option<u64>,
@@ -40,12 +43,12 @@ pub(crate) enum Outcome {
     Failed,
 }
 
-/// Frames against peak tensor bytes, one line per decoder mask, crosses where memory ran out.
+/// Frames against what a step holds beside its base, one line per decoder mask, crosses where memory ran out.
 pub(crate) fn memory_chart(points: &[Point]) -> LineChart {
     let series = masks(points).into_iter().enumerate().map(|(colour, mask)| {
         let of_mask = || points.iter().filter(move |p| p.mask == mask);
         let mut measured: Vec<(f64, f64)> =
-            of_mask().filter_map(|p| Some((p.num_frames as f64, p.measured(p.peak_bytes)? as f64))).collect();
+            of_mask().filter_map(|p| Some((p.num_frames as f64, p.measured(p.step_bytes())? as f64))).collect();
         measured.sort_by(|a, b| a.0.total_cmp(&b.0));
         let ran_out = of_mask().filter(|p| p.outcome == Outcome::OutOfMemory);
         Series {
@@ -60,12 +63,12 @@ pub(crate) fn memory_chart(points: &[Point]) -> LineChart {
     LineChart {
         title: "Memory of one training step".to_owned(),
         x: Axis::new("frames per clip", Scale::Log2, Unit::Plain),
-        y: Axis::new("peak tensor bytes, one line per decoder mask", Scale::Log2, Unit::Bytes),
+        y: Axis::new("peak tensor bytes above the base, one line per decoder mask", Scale::Log2, Unit::Bytes),
         series: series.collect(),
     }
 }
 
-/// The chart and its numbers: peak tensor bytes, peak bytes of the process, seconds per step.
+/// The chart and its numbers: peak tensor bytes above the base and in all, peak bytes of the process, seconds per step.
 pub(crate) fn memory_section(points: &[Point]) -> Section {
     let mut section = Section::new(
         "Memory against frames",
@@ -74,8 +77,11 @@ pub(crate) fn memory_section(points: &[Point]) -> Section {
     );
     section.blocks.push(Block::Charts(vec![memory_chart(points).draw()]));
     let number = |value: Option<f64>, unit: Unit| value.map(|v| unit.text(v));
+    let step = |p: &Point| number(p.step_bytes().map(|b| b as f64), Unit::Bytes);
+    section.blocks.push(Block::Heading("Peak tensor bytes above weights, gradients, optimizer state and batch".to_owned()));
+    section.blocks.push(Block::Table(by_frames_and_mask(points, step)));
     let peak = |p: &Point| number(p.peak_bytes.map(|b| b as f64), Unit::Bytes);
-    section.blocks.push(Block::Heading("Peak tensor bytes".to_owned()));
+    section.blocks.push(Block::Heading("Peak tensor bytes in all".to_owned()));
     section.blocks.push(Block::Table(by_frames_and_mask(points, peak)));
     if points.iter().any(|p| p.rss_bytes.is_some()) {
         section.blocks.push(Block::Heading("Peak resident bytes of the whole process".to_owned()));
@@ -90,6 +96,16 @@ pub(crate) fn memory_section(points: &[Point]) -> Section {
 }
 
 impl Point {
+    /// A point of which nothing could be measured.
+    pub(crate) fn without_figures(num_frames: u64, mask: String, outcome: Outcome) -> Self {
+        Point { num_frames, mask, outcome, base_bytes: None, peak_bytes: None, rss_bytes: None, step_secs: None }
+    }
+
+    /// What the step held on top of its base at its peak.
+    pub(crate) fn step_bytes(&self) -> Option<u64> {
+        Some(self.peak_bytes?.saturating_sub(self.base_bytes.unwrap_or(0)))
+    }
+
     /// The value, if it belongs to a step that was measured.
     fn measured<T>(&self, value: Option<T>) -> Option<T> {
         value.filter(|_| self.outcome == Outcome::Ok)
@@ -138,7 +154,7 @@ mod tests {
         {"num_frames": 32, "mask": "adaptive", "outcome": "ok", "peak_bytes": 2147483648,
          "step_secs": 1.5, "host": "x"},
         {"num_frames": 16, "mask": "adaptive", "outcome": "ok", "peak_bytes": 1073741824, "step_secs": 0.75},
-        {"num_frames": 16, "mask": "none", "outcome": "ok", "peak_bytes": 4294967296, "rss_bytes": 5368709120},
+        {"num_frames": 16, "mask": "none", "outcome": "ok", "base_bytes": 1073741824, "peak_bytes": 5368709120, "rss_bytes": 6442450944},
         {"num_frames": 32, "mask": "none", "outcome": "out_of_memory"},
         {"num_frames": 64, "mask": "none", "outcome": "failed", "peak_bytes": 1}
     ]"#;
@@ -164,7 +180,8 @@ mod tests {
             ["16", "1.00 GiB", "4.00 GiB"],
             ["32", "2.00 GiB", "out of memory"],
             ["64", "–", "failed"],
-            ["16", "–", "5.00 GiB"],
+            ["16", "1.00 GiB", "5.00 GiB"],
+            ["16", "–", "6.00 GiB"],
             ["16", "750 ms", "–"],
         ] {
             assert!(html.contains(&row(cells)), "{cells:?} in {html}");

@@ -4,6 +4,7 @@ use tch::{TchError, Tensor};
 
 use crate::CheckedTokenizer;
 
+fn v(n: &str) -> bool { std::env::var(n).is_ok() }
 const CUBE: [i64; 3] = [3, 3, 3];
 const POINT: [i64; 3] = [1, 1, 1];
 
@@ -23,7 +24,7 @@ impl ResBlock {
                 FrameGroupNorm::new(&(path / "norm1"), c_in, num_groups)?,
                 FrameGroupNorm::new(&(path / "norm2"), c_out, num_groups)?,
             ],
-            convs: [cube("conv1", c_in)?, cube("conv2", c_out)?],
+            convs: { let c = [cube("conv1", c_in)?, cube("conv2", c_out)?]; if v("ZERO") { tch::no_grad(|| { let _ = (path / "conv2").get("weight").unwrap().zero_(); }); } c },
             skip: match c_in == c_out {
                 true => None,
                 false => Some(CausalConv3d::new(&(path / "skip"), c_in, c_out, Conv3dConfig::same(POINT))?),
@@ -61,7 +62,8 @@ pub(crate) struct Encoder {
     stem_patch: [i64; 3],
     stem: CausalConv3d,
     levels: Vec<Vec<ResBlock>>,
-    strides: Vec<[i64; 3]>,
+    /// After each level but the last.
+    downs: Vec<CausalConv3d>,
     tail: Vec<ResBlock>,
     norm: FrameGroupNorm,
     head: CausalConv3d,
@@ -74,17 +76,21 @@ impl Encoder {
         let channels = checked.channels();
         let (first, last) = (channels[0], channels[channels.len() - 1]);
         let stem_channels = 3 * config.stem_patch.iter().product::<i64>();
-        let mut levels = Vec::new();
+        let (mut levels, mut downs) = (Vec::new(), Vec::new());
         let mut c_in = first;
-        for (i, &c_out) in channels.iter().enumerate() {
-            levels.push(blocks(&(path / "levels" / i), count, [c_in, c_out], groups)?);
-            c_in = c_out;
+        for (i, &c) in channels.iter().enumerate() {
+            levels.push(blocks(&(path / "levels" / i), count, [c_in, c], groups)?);
+            if let Some(&stride) = config.strides.get(i) {
+                let kernel = stride.map(|step| step.max(3));
+                downs.push(CausalConv3d::new(&(path / "downs" / i), c, c, Conv3dConfig { kernel, stride })?);
+            }
+            c_in = c;
         }
         Ok(Encoder {
             stem_patch: config.stem_patch,
             stem: CausalConv3d::new(&(path / "stem"), stem_channels, first, Conv3dConfig::same(CUBE))?,
             levels,
-            strides: config.strides.clone(),
+            downs,
             tail: blocks(&(path / "tail"), count, [last, last], groups)?,
             norm: FrameGroupNorm::new(&(path / "norm"), last, groups)?,
             head: CausalConv3d::new(&(path / "head"), last, checked.fsq().num_channels(), Conv3dConfig::same(POINT))?,
@@ -97,11 +103,12 @@ impl Encoder {
         let mut x = self.stem.forward(&folded.f_permute([0, 4, 1, 2, 3]).during("encoding")?)?;
         for (i, level) in self.levels.iter().enumerate() {
             x = run(level, x)?;
-            if let Some(stride) = self.strides.get(i) {
-                x = x.f_avg_pool3d(stride, stride, 0, false, true, None).during("encoding")?;
+            if let Some(down) = self.downs.get(i) {
+                x = down.forward(&x)?;
             }
         }
-        let x = self.norm.forward(&run(&self.tail, x)?)?.f_silu().during("encoding")?;
+        let x = run(&self.tail, x)?;
+        let x = if v("NONORM") { x } else { self.norm.forward(&x)?.f_silu().during("encoding")? };
         self.head.forward(&x)?.f_permute([0, 2, 3, 4, 1]).during("encoding")
     }
 }
@@ -132,8 +139,9 @@ impl Decoder {
         for (i, &c) in channels.iter().enumerate().rev() {
             levels.push(blocks(&(path / "levels" / i), count, [c, c], groups)?);
             if i > 0 {
-                let conv = CausalConv3d::new(&(path / "ups" / i), c, channels[i - 1], Conv3dConfig::same(CUBE))?;
-                ups.push((config.strides[i - 1], conv));
+                let stride = config.strides[i - 1];
+                let c_out = channels[i - 1] * stride.iter().product::<i64>();
+                ups.push((stride, CausalConv3d::new(&(path / "ups" / i), c, c_out, Conv3dConfig::same(CUBE))?));
             }
         }
         Ok(Decoder {
@@ -154,18 +162,12 @@ impl Decoder {
         for (i, level) in self.levels.iter().enumerate() {
             x = run(level, x)?;
             if let Some((stride, conv)) = self.ups.get(i) {
-                x = conv.forward(&repeat(&x, *stride).during("decoding")?)?;
+                x = unfold_space(&conv.forward(&x)?, *stride).during("decoding")?;
             }
         }
-        let x = self.head.forward(&self.norm.forward(&x)?.f_silu().during("decoding")?)?;
-        x.f_permute([0, 2, 3, 4, 1]).and_then(|x| unfold_space(&x, self.stem_patch)).during("decoding")
+        let x = if v("DNONORM") { self.head.forward(&x)? } else { self.head.forward(&self.norm.forward(&x)?.f_silu().during("decoding")?)? };
+        unfold_space(&x, self.stem_patch).and_then(|x| x.f_permute([0, 2, 3, 4, 1])).during("decoding")
     }
-}
-
-/// Nearest-neighbour up-sampling of `[B, C, T, H, W]`.
-fn repeat(x_bcthw: &Tensor, stride: [i64; 3]) -> Result<Tensor, TchError> {
-    let (_, _, t, h, w) = x_bcthw.size5()?;
-    x_bcthw.f_upsample_nearest3d([t * stride[0], h * stride[1], w * stride[2]], None, None, None)
 }
 
 /// Stacks the pixels of each cube as channels: `[B, T t, H h, W w, C]` to `[B, T, H, W, t h w C]`.
@@ -181,16 +183,16 @@ fn fold_space(x_bthwc: &Tensor, cube: [i64; 3]) -> Result<Tensor, TchError> {
     ])
 }
 
-/// The inverse of [`fold_space`].
-fn unfold_space(x_bthwc: &Tensor, cube: [i64; 3]) -> Result<Tensor, TchError> {
-    let (b, t, h, w, c) = x_bthwc.size5()?;
+/// The inverse of [`fold_space`] on features: `[B, t h w C, T, H, W]` to `[B, C, T t, H h, W w]` (depth to space).
+fn unfold_space(x_bcthw: &Tensor, cube: [i64; 3]) -> Result<Tensor, TchError> {
+    let (b, c, t, h, w) = x_bcthw.size5()?;
     let [ct, ch, cw] = cube;
-    let colours = c / (ct * ch * cw);
-    x_bthwc.f_reshape([b, t, h, w, ct, ch, cw, colours])?.f_permute([0, 1, 4, 2, 5, 3, 6, 7])?.f_reshape([
-        b,
-        t * ct,
-        h * ch,
-        w * cw,
-        colours,
-    ])
+    let c_out = c / (ct * ch * cw);
+    // Spelled with the channels innermost, as the convolutions leave them, so that one copy suffices.
+    x_bcthw
+        .f_permute([0, 2, 3, 4, 1])?
+        .f_reshape([b, t, h, w, ct, ch, cw, c_out])?
+        .f_permute([0, 1, 4, 2, 5, 3, 6, 7])?
+        .f_reshape([b, t * ct, h * ch, w * cw, c_out])?
+        .f_permute([0, 4, 1, 2, 3])
 }

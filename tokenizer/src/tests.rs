@@ -89,9 +89,17 @@ fn codes_of_a_window_do_not_depend_on_its_neighbours() {
         let alone = tokenizer.encode_clip(&clip.narrow(1, i * WINDOW_FRAMES, WINDOW_FRAMES)).unwrap().codes;
         assert_eq!(codes.select(1, i), alone, "window {i}");
     }
-    let values = tokenizer.values_from_codes(&codes).unwrap();
-    assert_eq!(values.size(), [2, 3, 8 * 2 * 3, 4]);
-    assert_eq!(tokenizer.fsq().quantize(&(values.shallow_clone() * 0.0)).unwrap().values, values * 0.0);
+}
+
+#[test]
+fn codes_are_all_that_a_full_reconstruction_needs() {
+    let (_vs, tokenizer) = tokenizer();
+    let clip = noise(2, WINDOW_FRAMES);
+    let codes = tokenizer.encode_clip(&clip).unwrap().codes;
+    let values = tokenizer.values_from_codes(&codes).unwrap().view([2, 8, 2, 3, 4]);
+    let drawn = tch::no_grad(|| tokenizer.decoder.forward(&values).unwrap()).clamp(-1.0, 1.0);
+    let drawn = ((drawn + 1.0) * 127.5).round().to_kind(Kind::Uint8);
+    assert_eq!(drawn, tokenizer.reconstruct(&clip, Keep::All).unwrap());
 }
 
 #[test]
@@ -126,30 +134,24 @@ fn a_short_training_beats_the_best_constant_colour_by_far() {
     let clip = walking_square(WINDOW_FRAMES);
     let batch = Tensor::cat(&[&clip, &clip.flip([3])], 0);
     let mut adam = Adam::default().build(&vs, 4e-3).unwrap();
-    let psnr =
-        |losses: &nn::Losses| losses.terms.iter().find(|(name, _)| *name == "psnr_db").unwrap().1.double_value(&[]);
-    for _ in 0..100 {
-        let losses = tokenizer.loss(&batch).unwrap();
+    for _ in 0..200 {
         adam.zero_grad();
-        losses.total.f_backward().unwrap();
+        tokenizer.loss(&batch).unwrap().total.f_backward().unwrap();
         adam.step();
     }
-    let constant = {
-        let frames = batch.to_kind(Kind::Float) / 127.5 - 1.0;
-        10.0 * (4.0 / frames.var(false).double_value(&[])).log10()
-    };
-    let (with_half, with_all) = (psnr(&tokenizer.loss(&batch).unwrap()), {
-        let drawn = tokenizer.reconstruct(&batch, Keep::All).unwrap();
-        let mse = (drawn.to_kind(Kind::Float) - batch.to_kind(Kind::Float)).square().mean(Kind::Float);
-        20.0 * 255.0_f64.log10() - 10.0 * mse.double_value(&[]).log10()
-    });
-    eprintln!("constant {constant:.1} dB, half the tokens {with_half:.1} dB, all {with_all:.1} dB");
-    assert!(with_half > constant + 8.0, "constant colour {constant:.1} dB, trained {with_half:.1} dB");
+    let frames = batch.to_kind(Kind::Float);
+    let psnr_db = |mse: f64| 10.0 * (255.0_f64.powi(2) / mse).log10();
+    let drawn = |keep| tokenizer.reconstruct(&batch, keep).unwrap().to_kind(Kind::Float);
+    let trained = |keep| psnr_db((drawn(keep) - &frames).square().mean(Kind::Float).double_value(&[]));
+    let (half, all) = (trained(Keep::Share(0.5)), trained(Keep::All));
+    // The best constant's mean squared error is the variance: 13.2 dB. Trained: about 25 dB.
+    let constant = psnr_db(frames.var(false).double_value(&[]));
+    eprintln!("{constant} {half} {all}"); assert!(half > constant + 9.0 && all > constant + 9.0, "constant {constant:.1}, half {half:.1}, all {all:.1} dB");
 
-    // The square walks through a part of the picture; its tokens must outrank the still corner.
+    // The square passes through the middle of the picture, the lower left corner stands still.
     let priorities = tokenizer.encode_clip(&clip).unwrap().priorities.view([8, 4, 4]);
-    let middle = priorities.select(0, 4);
-    assert!(middle.double_value(&[1, 1]) > 2.0 * middle.double_value(&[3, 0]), "{middle:?}");
+    let (moving, still) = (priorities.double_value(&[4, 1, 1]), priorities.double_value(&[4, 3, 0]));
+    assert!(moving > 2.0 * still, "moving {moving}, still {still}");
 }
 
 #[test]

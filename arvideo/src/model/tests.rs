@@ -7,7 +7,7 @@ use crate::{ArvideoConfig, Order, Target};
 
 const GRID: Grid = Grid { t: 4, h: 4, w: 4 };
 const PATCH: Patch = Patch { t: 2, h: 4, w: 4 };
-/// 16 clusters of 4 tokens: 15 blocks, in more than one chunk.
+/// 16 clusters of 4 tokens: 15 blocks, 2 in each part of the decoder but the last.
 const CLUSTER: [i64; 3] = [1, 2, 2];
 const NUM_BLOCKS: i64 = 15;
 const SIZE: i64 = 4;
@@ -104,7 +104,7 @@ impl Naive {
     }
 
     /// Predictions of one clip, `[1, Q, C]`: a cluster at a time, each layer run again over the clusters so far, with
-    /// no mask, no batch and no chunk.
+    /// no mask, no batch and no parts.
     pub(crate) fn predict(&self, clip_1thwc: &Tensor, plan: &ClusterPlan) -> Tensor {
         let cubes = Cubes::new(clip_1thwc, GRID, PATCH).unwrap();
         let index = |tokens: &[i64]| Tensor::from_slice(tokens).unsqueeze(0);

@@ -24,6 +24,8 @@ pub enum Purpose {
     Eval = 8,
     /// Initial weights.
     Init = 9,
+    /// libtorch's own generator: dropout, drop path.
+    Torch = 10,
 }
 
 /// The random stream for one choice: a pure function of its arguments, so that the number of workers, a resume and the

@@ -131,7 +131,7 @@ fn read(terms: &Terms) -> Result<BTreeMap<&'static str, f64>, NnError> {
 /// Makes what operators draw from libtorch's own generator a function of run seed and step, so that a resumed run draws
 /// the same.
 fn seed_libtorch(run_seed: u64, step: u64) {
-    tch::manual_seed(rng_for(run_seed, step, u64::MAX, Purpose::Init).next_u64() as i64);
+    tch::manual_seed(rng_for(run_seed, step, u64::MAX, Purpose::Torch).next_u64() as i64);
 }
 
 /// Which step failed, and on what device.

@@ -33,7 +33,9 @@ pub enum VideoError {
         source: hdf5::Error,
     },
     /// The disk has too little room for the next video; everything before it is kept.
-    #[error("the disk of {path:?} is full: {free_bytes} bytes free, {needed_bytes} needed; make room and run the same command again to go on")]
+    #[error(
+        "the disk of {path:?} is full: {free_bytes} bytes free, {needed_bytes} needed; make room and run the same command again to go on"
+    )]
     DiskFull {
         /// The file being written.
         path: PathBuf,
@@ -63,7 +65,9 @@ pub enum VideoError {
         wanted: &'static str,
     },
     /// The store was written by a later version of this program.
-    #[error("{path:?} has format version {found}, this program reads up to {known}: update the program or make the store again")]
+    #[error(
+        "{path:?} has format version {found}, this program reads up to {known}: update the program or make the store again"
+    )]
     NewerFormat {
         /// The file.
         path: PathBuf,
@@ -135,7 +139,9 @@ pub enum VideoError {
         step: usize,
     },
     /// Codes and priorities of one segment that differ in number or do not fill whole latent frames.
-    #[error("segment {segment}: {codes} codes and {priorities} priorities; both must be one positive multiple of {step}")]
+    #[error(
+        "segment {segment}: {codes} codes and {priorities} priorities; both must be one positive multiple of {step}"
+    )]
     TokenCount {
         /// The segment.
         segment: usize,

@@ -95,10 +95,14 @@ pub(crate) fn open_finished(path: &Path, wanted: &'static str) -> Result<hdf5::F
     if let Err(source) = File::open(path) {
         let begun = source.kind() == std::io::ErrorKind::NotFound && tmp_path(path).exists();
         let path = path.to_owned();
-        return Err(if begun { VideoError::Unfinished { path } } else { VideoError::Io { action: "read", path, source } });
+        return Err(if begun {
+            VideoError::Unfinished { path }
+        } else {
+            VideoError::Io { action: "read", path, source }
+        });
     }
     let problem = |problem: String| VideoError::NotAStore { path: path.to_owned(), wanted, problem };
-    let file = hdf5::File::open(path).map_err(|err| problem(format!("HDF5 cannot open it: {err}")))?;
+    let file = files().open(path).map_err(|err| problem(format!("HDF5 cannot open it: {err}")))?;
     let found = text(&file, "format").map_err(|_absent| problem("it has no `format` attribute".to_owned()))?;
     if found != format!("longvid {wanted}") {
         let found = found.strip_prefix("longvid ").unwrap_or(&found).to_owned();
@@ -116,6 +120,21 @@ pub(crate) fn describe(file: &hdf5::File, kind: &str) -> hdf5::Result<()> {
     set_text(file, "format", &format!("longvid {kind}"))?;
     set_number(file, "format_version", FORMAT_VERSION)?;
     set_text(file, "created_by", concat!("longvid ", env!("CARGO_PKG_VERSION")))
+}
+
+/// Bytes that this user may still write on the disk of `path`.
+///
+/// # Errors
+/// [`VideoError::Io`] when `path` does not exist or its file system does not tell.
+pub fn free_bytes(path: &Path) -> Result<u64, VideoError> {
+    let disk = rustix::fs::statvfs(path).map_err(|err| io_error("ask for the free space of", path)(err.into()))?;
+    Ok(disk.f_bavail * disk.f_frsize)
+}
+
+/// Version of the HDF5 library inside the program, such as `1.14.6`.
+pub fn hdf5_version() -> String {
+    let (major, minor, micro) = hdf5::library_version();
+    format!("{major}.{minor}.{micro}")
 }
 
 /// How an unfinished store was found.
@@ -146,7 +165,7 @@ impl Unfinished {
             return Err(VideoError::Exists { path: path.to_owned() });
         }
         let tmp = tmp_path(path);
-        let (file, begin) = match tmp.exists().then(|| hdf5::File::open_rw(&tmp)) {
+        let (file, begin) = match tmp.exists().then(|| files().open_rw(&tmp)) {
             Some(Ok(file)) => (file, Begin::Resumed),
             Some(Err(err)) => (create(&tmp)?, Begin::Again(err.to_string())),
             None => (create(&tmp)?, Begin::Fresh),
@@ -178,8 +197,8 @@ impl Unfinished {
     /// Checks the room on the disk before a write: HDF5 cannot take back half a write.
     pub(crate) fn expect_room(&self, write_bytes: u64) -> Result<(), VideoError> {
         // A file system that cannot tell is not a reason to stop.
-        let Ok(disk) = rustix::fs::statvfs(&self.tmp_path) else { return Ok(()) };
-        let (free_bytes, needed_bytes) = (disk.f_bavail * disk.f_frsize, write_bytes + DISK_MARGIN_BYTES);
+        let Ok(free_bytes) = free_bytes(&self.tmp_path) else { return Ok(()) };
+        let needed_bytes = write_bytes + DISK_MARGIN_BYTES;
         if free_bytes < needed_bytes {
             return Err(VideoError::DiskFull { path: self.tmp_path.clone(), free_bytes, needed_bytes });
         }
@@ -202,8 +221,16 @@ impl Unfinished {
 }
 
 fn create(tmp: &Path) -> Result<hdf5::File, VideoError> {
+    // No times are stored, so that equal contents give equal files.
+    files().with_fcpl(|create| create.obj_track_times(false)).create(tmp).at(tmp, "create")
+}
+
+/// HDF5's own file locks are off: a child process that was started meanwhile inherits them, so an ffmpeg that outlives
+/// its killed parent would keep the store locked.
+fn files() -> hdf5::FileBuilder {
     let mut options = hdf5::File::with_options();
-    options.with_fcpl(|create| create.obj_track_times(false)).create(tmp).at(tmp, "create")
+    options.with_fapl(|access| access.file_locking(false));
+    options
 }
 
 fn tmp_path(path: &Path) -> PathBuf {
@@ -224,7 +251,7 @@ fn folder_of(path: &Path) -> PathBuf {
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -243,7 +270,7 @@ impl Lock {
             // The one who held it before removes the name: then this is the lock of a file that nobody else sees.
             let same = |named: std::fs::Metadata| file.metadata().is_ok_and(|own| own.ino() == named.ino());
             if std::fs::metadata(&path).is_ok_and(same) {
-                return Ok(Lock { path, _file: file });
+                return Ok(Lock { path, file });
             }
         }
     }
@@ -253,5 +280,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // An empty file that stays behind does no harm.
         std::fs::remove_file(&self.path).ok();
+        // Said aloud, as a child process just being started may hold a copy of the descriptor for a moment.
+        self.file.unlock().ok();
     }
 }

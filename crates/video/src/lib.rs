@@ -30,7 +30,7 @@ mod tokens;
 pub use decode::{DecodeOptions, Decoded, Frame, Reject, Verdict, decode};
 pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;
-pub use h5::Begin;
+pub use h5::{Begin, free_bytes, hdf5_version};
 pub use import::{Annotations, Dropped, Event, ImportOptions, ImportReport, import};
 pub use loader::{Batch, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, load_clip};
 pub use sample::{Timeline, WINDOW_FRAMES, timeline};

@@ -23,7 +23,9 @@ pub fn timeline(video: &Video, segment: &Segment, geometry: &ClipGeometry) -> Ti
     let num_frames = geometry.num_frames() as usize;
     let (num_real, share_secs) = match geometry.sampling() {
         // Sample k is at (k + 1/2) / rate; those before the end count.
-        Sampling::Rate { frames_per_sec } => ((secs * frames_per_sec - 0.5).ceil().max(1.0) as usize, 1.0 / frames_per_sec),
+        Sampling::Rate { frames_per_sec } => {
+            ((secs * frames_per_sec - 0.5).ceil().max(1.0) as usize, 1.0 / frames_per_sec)
+        }
         Sampling::Segment => (num_frames, secs / num_frames as f64),
     };
     let share_secs = share_secs.min(secs);
@@ -37,8 +39,8 @@ pub fn timeline(video: &Video, segment: &Segment, geometry: &ClipGeometry) -> Ti
 }
 
 impl Timeline {
-    /// Where a clip of `num_frames` may start: multiples of the patch's frames, so that codes and pixels stay in register, and no
-    /// further than keeps repeats out of the clip where the timeline is long enough. Never empty.
+    /// Where a clip of `num_frames` may start: multiples of the patch's frames, so that codes and pixels stay in
+    /// register, and no further than keeps repeats out of the clip where the timeline is long enough. Never empty.
     pub fn clip_starts(&self, num_frames: usize, geometry: &ClipGeometry) -> Vec<usize> {
         let last = self.num_real.saturating_sub(num_frames);
         (0..=last).step_by(geometry.patch().t as usize).collect()
@@ -65,8 +67,7 @@ mod tests {
     }
 
     fn sample(video: &Video, start_secs: f64, stop_secs: f64, clip: (i64, Sampling)) -> Timeline {
-        let segment =
-            Segment { id: String::new(), video: 0, start_secs, stop_secs, label: -1, group: String::new() };
+        let segment = Segment { id: String::new(), video: 0, start_secs, stop_secs, label: -1, group: String::new() };
         let spec = ClipSpec { num_frames: clip.0, size_px: 8, patch: [2, 8, 8], sampling: clip.1 };
         timeline(video, &segment, &spec.check().unwrap())
     }

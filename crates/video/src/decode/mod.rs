@@ -163,7 +163,8 @@ pub fn decode(
         Err(reject) => return Ok(Verdict::Rejected(reject)),
     };
     let source_rate = Rate::near(probe.frames_per_sec);
-    let rate = options.max_frames_per_sec.map(Rate::near).filter(|cap| cap.get() < source_rate.get()).unwrap_or(source_rate);
+    let rate =
+        options.max_frames_per_sec.map(Rate::near).filter(|cap| cap.get() < source_rate.get()).unwrap_or(source_rate);
     let mut command = ffmpeg.command();
     command.args(["-v", "error", "-protocol_whitelist", "file", "-threads", "1", "-i"]).arg(probe::input(path));
     command.args(["-map", "0:V:0", "-fps_mode", "passthrough", "-filter_threads", "1", "-vf"]);

@@ -15,9 +15,7 @@ use std::time::Duration;
 pub use annotations::Annotations;
 use serde::Serialize;
 
-use crate::{
-    Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, Rejected, Segment, StoreOptions, Video, VideoError,
-};
+use crate::{Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, Rejected, Segment, StoreOptions, Video, VideoError};
 
 /// What to import, and how.
 #[derive(Clone, Debug)]

@@ -14,7 +14,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::Source;
 use super::resume::hash_file;
 use crate::{
-    ClipStoreWriter, DecodeOptions, Decoded, Ffmpeg, Frame, NewVideo, Reject, Rejected, Verdict, VideoError, decode, jpeg,
+    ClipStoreWriter, DecodeOptions, Decoded, Ffmpeg, Frame, NewVideo, Reject, Rejected, Verdict, VideoError, decode,
+    jpeg,
 };
 
 /// Frames travel in parcels of at least this size.

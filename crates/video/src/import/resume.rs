@@ -20,7 +20,8 @@ pub(super) fn keep_unchanged(writer: &mut ClipStoreWriter, files: &[Source]) -> 
             break;
         }
     }
-    let same: Vec<bool> = before.par_iter().map(|(file, hash, _)| hash_file(&file.path).is_ok_and(|now| now == *hash)).collect();
+    let same: Vec<bool> =
+        before.par_iter().map(|(file, hash, _)| hash_file(&file.path).is_ok_and(|now| now == *hash)).collect();
     let num_kept = same.iter().take_while(|same| **same).count();
     let num_videos = before[..num_kept].iter().filter(|(_, _, is_video)| *is_video).count();
     writer.keep(num_videos, num_kept - num_videos)?;

@@ -36,11 +36,10 @@ fn wanted_frames(store: &ClipStore, geometry: &ClipGeometry, request: ClipReques
         len: len as u64,
     };
     let segments = store.segments();
-    let segment = segments
-        .get(request.segment)
-        .ok_or_else(|| out_of_range("segment", request.segment, segments.len()))?;
+    let segment =
+        segments.get(request.segment).ok_or_else(|| out_of_range("segment", request.segment, segments.len()))?;
     let (start_frame, step) = (request.start_frame, geometry.patch().t as usize);
-    if start_frame % step != 0 || request.num_frames % step != 0 {
+    if !start_frame.is_multiple_of(step) || !request.num_frames.is_multiple_of(step) {
         return Err(VideoError::ClipStart { start_frame, num_frames: request.num_frames, step });
     }
     let frames = timeline(&store.videos()[segment.video as usize], segment, geometry).frames;
@@ -81,10 +80,14 @@ fn append_square(rgb: &mut Vec<u8>, picture: &Picture, size_px: u32, resizer: &m
         }
         return Ok(());
     }
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(left.into(), top.into(), side.into(), side.into());
-    let failed = |problem: String| VideoError::Picture { width_px: picture.width_px, height_px: picture.height_px, problem };
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
+        left.into(),
+        top.into(),
+        side.into(),
+        side.into(),
+    );
+    let failed =
+        |problem: String| VideoError::Picture { width_px: picture.width_px, height_px: picture.height_px, problem };
     let source = ImageRef::new(picture.width_px, picture.height_px, &picture.rgb, PixelType::U8x3)
         .map_err(|err| failed(err.to_string()))?;
     let start = rgb.len();

@@ -126,8 +126,10 @@ impl Loader {
         let mut loader = Loader { shared, workers: Vec::new(), steps };
         for _ in 0..options.num_workers {
             let (shared, source, plan) = (Arc::clone(&loader.shared), source.clone(), Arc::clone(&plan));
-            let worker = thread::Builder::new().name("clip-loader".to_owned()).spawn(move || work(&shared, &source, &*plan));
-            let failed = |err| VideoError::Io { action: "start a thread for", path: "the clip loader".into(), source: err };
+            let worker =
+                thread::Builder::new().name("clip-loader".to_owned()).spawn(move || work(&shared, &source, &*plan));
+            let failed =
+                |err| VideoError::Io { action: "start a thread for", path: "the clip loader".into(), source: err };
             loader.workers.push(worker.map_err(failed)?);
         }
         Ok(loader)

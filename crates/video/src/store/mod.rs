@@ -12,6 +12,7 @@
 //! Texts are variable-length UTF-8. h5py and h5dump read all of it without a plug-in.
 
 mod reader;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod writer;

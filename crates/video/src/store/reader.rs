@@ -96,8 +96,8 @@ impl ClipStore {
             return Err(out_of_range(format!("frame of {:?}", row.name), highest.into(), row.num_frames.into()));
         }
         let first = row.first_frame as usize;
-        let ends: Vec<u64> =
-            h5::read_range(&self.offset, first + lowest as usize, first + highest as usize + 2).at(&self.path, "read")?;
+        let ends: Vec<u64> = h5::read_range(&self.offset, first + lowest as usize, first + highest as usize + 2)
+            .at(&self.path, "read")?;
         if !ends.is_sorted() || ends.last().is_none_or(|end| *end > self.blob.size() as u64) {
             let problem = format!("the frames of {:?} lie outside the file", row.name);
             return Err(VideoError::NotAStore { path: self.path.clone(), wanted: KIND, problem });
@@ -130,7 +130,9 @@ impl ClipStore {
     fn check(&self) -> Result<(), VideoError> {
         let num_frames = self.offset.size().saturating_sub(1) as u64;
         let video_fits = |v: &Video| {
-            v.num_frames > 0 && v.frames_per_sec > 0.0 && v.first_frame.saturating_add(v.num_frames.into()) <= num_frames
+            v.num_frames > 0
+                && v.frames_per_sec > 0.0
+                && v.first_frame.saturating_add(v.num_frames.into()) <= num_frames
         };
         let segment_fits = |s: &Segment| {
             (s.video as usize) < self.videos.len()

@@ -16,13 +16,8 @@ fn add(writer: &mut ClipStoreWriter, video: usize, num_frames: u32) {
     for k in 0..num_frames {
         writer.push_frame(&frame(video, k)).unwrap();
     }
-    let decoded = Decoded {
-        num_frames,
-        frames_per_sec: 10.0,
-        source_frames_per_sec: 30.0,
-        width_px: 24,
-        height_px: 16,
-    };
+    let decoded =
+        Decoded { num_frames, frames_per_sec: 10.0, source_frames_per_sec: 30.0, width_px: 24, height_px: 16 };
     let (name, hash) = (format!("video {video} \u{e9}.mp4"), format!("{video:064}"));
     writer.commit(NewVideo { name: &name, content_hash: &hash, decoded }).unwrap();
 }

@@ -80,7 +80,8 @@ impl TokenHeader {
     }
 
     fn write(&self, file: &File) -> hdf5::Result<()> {
-        let sampling = serde_json::to_string(&self.sampling).map_err(|err| hdf5::Error::from(err.to_string().as_str()))?;
+        let sampling =
+            serde_json::to_string(&self.sampling).map_err(|err| hdf5::Error::from(err.to_string().as_str()))?;
         h5::set_text(file, "tokenizer_id", &self.tokenizer_id)?;
         h5::set_text(file, "clip_store_id", &self.clip_store_id)?;
         file.new_attr_builder().with_data(&self.patch).create("patch")?;

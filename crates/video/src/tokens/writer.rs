@@ -116,7 +116,10 @@ fn cut_to_whole(file: &File) -> hdf5::Result<usize> {
     let [codes, priorities, offset] = columns(file)?;
     let ends: Vec<u64> = offset.read_raw()?;
     let num_tokens = codes.size().min(priorities.size()) as u64;
-    let whole = ends.iter().zip(std::iter::once(&0).chain(&ends)).take_while(|(end, last)| *last <= *end && **end <= num_tokens);
+    let whole = ends
+        .iter()
+        .zip(std::iter::once(&0).chain(&ends))
+        .take_while(|(end, last)| *last <= *end && **end <= num_tokens);
     let num_ends = whole.count();
     let Some(last) = num_ends.checked_sub(1) else { return Err(hdf5::Error::from("the offsets are empty")) };
     offset.resize((num_ends,))?;

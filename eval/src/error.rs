@@ -1,0 +1,84 @@
+/// What can be wrong with features or with what is asked of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// Features, labels and groups are not of one number of clips, or there are none.
+    #[error("{values} feature values of width {width}, {labels} labels and {groups} groups do not make a set of clips")]
+    Counts {
+        /// Feature values in all.
+        values: usize,
+        /// Values per clip.
+        width: usize,
+        /// Labels, one per clip.
+        labels: usize,
+        /// Groups, one per clip.
+        groups: usize,
+    },
+    /// A feature is NaN or infinite: the encoder diverged.
+    #[error("feature {column} of clip {clip} is {value}; the encoder gives no usable features")]
+    NotFinite {
+        /// Number of the clip in its set.
+        clip: usize,
+        /// Number of the feature.
+        column: usize,
+        /// What stands there.
+        value: f32,
+    },
+    /// A label names no class.
+    #[error("clip {clip} has label {label}, but classes are numbered from 0 to below {num_classes}")]
+    Label {
+        /// Number of the clip in its set.
+        clip: usize,
+        /// Its label.
+        label: i64,
+        /// Number of classes.
+        num_classes: usize,
+    },
+    /// Training and test features come from different encoders or poolings.
+    #[error("training features have {train} values, test features {test}")]
+    Widths {
+        /// Values per training clip.
+        train: usize,
+        /// Values per test clip.
+        test: usize,
+    },
+    /// A group stands in training and test: the test would measure memory.
+    #[error("{} group(s) stand in both training and test: {}; split by group", groups.len(), first_few(groups))]
+    SharedGroups {
+        /// The groups, sorted.
+        groups: Vec<String>,
+    },
+    /// The spans of time are not equal.
+    #[error("{parts} spans of time do not divide {frames} latent frames")]
+    TimeParts {
+        /// Spans asked for.
+        parts: i64,
+        /// Latent frames of the clip.
+        frames: i64,
+    },
+    /// A setting lies outside what makes sense.
+    #[error("{key} = {value} is out of range: it must be {rule}")]
+    OutOfRange {
+        /// The setting.
+        key: &'static str,
+        /// What was given.
+        value: f64,
+        /// The condition that failed, readable after "it must be".
+        rule: &'static str,
+    },
+    /// All training clips are of one group, so none can be held out to choose a setting.
+    #[error("all training clips are of the group {group:?}: nothing can be held out to choose the penalty; fix it")]
+    OneGroup {
+        /// The group.
+        group: String,
+    },
+    /// libtorch failed.
+    #[error(transparent)]
+    Nn(#[from] nn::NnError),
+}
+
+/// The names, or the first five of them.
+fn first_few(groups: &[String]) -> String {
+    let shown = groups.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    if groups.len() > 5 { shown + ", ..." } else { shown }
+}

@@ -1,0 +1,113 @@
+//! `longvid data export`: a clip store as plain files.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Context as _;
+use video::{ClipStore, Segment, Video};
+
+use crate::cli::ExportArgs;
+use crate::exit::BadInput;
+use crate::progress::Progress;
+
+pub(crate) fn export(args: &ExportArgs) -> anyhow::Result<()> {
+    let store = ClipStore::open(&args.store)?;
+    if args.to.exists() {
+        return Err(BadInput(format!("{:?} already exists; name a new folder", args.to)).into());
+    }
+    let chosen: Vec<usize> = match &args.videos {
+        None => (0..store.videos().len()).collect(),
+        Some(names) => names.iter().map(|name| find(&store, name)).collect::<anyhow::Result<_>>()?,
+    };
+    std::fs::create_dir_all(&args.to).with_context(|| format!("cannot create {:?}", args.to))?;
+    let mut progress = Progress::new("export", chosen.len() as u64);
+    for (done, &video) in chosen.iter().enumerate() {
+        export_frames(&store, video, &args.to)?;
+        progress.set(done as u64 + 1, &store.videos()[video].name);
+    }
+    let videos = chosen.iter().map(|&video| video_row(&store.videos()[video]));
+    let header = "name,num_frames,frames_per_sec,height_px,width_px,content_hash";
+    write_table(&args.to.join("videos.csv"), header, videos)?;
+    let segments = store.segments().iter().filter(|segment| chosen.contains(&(segment.video as usize)));
+    // The columns that `data import --annotations` reads.
+    let header = "id,path,label,group,start_secs,stop_secs";
+    write_table(&args.to.join("segments.csv"), header, segments.map(|segment| segment_row(&store, segment)))?;
+    progress.finish(&format!("{} videos in {:?}", chosen.len(), args.to));
+    Ok(())
+}
+
+fn find(store: &ClipStore, name: &str) -> anyhow::Result<usize> {
+    let names: Vec<&str> = store.videos().iter().map(|video| video.name.as_str()).collect();
+    let near = spec::nearest(name, &names).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+    let unknown = || BadInput(format!("{:?} has no video {name:?}{near}", store.path()));
+    Ok(names.iter().position(|known| *known == name).ok_or_else(unknown)?)
+}
+
+/// Writes `TO/frames/NAME/000000.jpg` and so on, as stored: nothing is encoded again.
+fn export_frames(store: &ClipStore, video: usize, to: &Path) -> anyhow::Result<()> {
+    /// Frames in memory at a time.
+    const PIECE: usize = 256;
+    let row = &store.videos()[video];
+    if !Path::new(&row.name).components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(BadInput(format!("the store names a video {:?}, which leads out of the folder", row.name)).into());
+    }
+    let dir: PathBuf = to.join("frames").join(&row.name);
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {dir:?}"))?;
+    let frames: Vec<u32> = (0..row.num_frames).collect();
+    for piece in frames.chunks(PIECE) {
+        for (frame, jpeg) in piece.iter().zip(store.read_jpegs(video, piece)?) {
+            let path = dir.join(format!("{frame:06}.jpg"));
+            std::fs::write(&path, jpeg).with_context(|| format!("cannot write {path:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn video_row(video: &Video) -> [String; 6] {
+    let Video { name, num_frames, frames_per_sec, height_px, width_px, content_hash, .. } = video.clone();
+    [
+        name,
+        num_frames.to_string(),
+        frames_per_sec.to_string(),
+        height_px.to_string(),
+        width_px.to_string(),
+        content_hash,
+    ]
+}
+
+fn segment_row(store: &ClipStore, segment: &Segment) -> [String; 6] {
+    let label = usize::try_from(segment.label).ok().and_then(|label| store.classes().get(label));
+    [
+        segment.id.clone(),
+        store.videos()[segment.video as usize].name.clone(),
+        label.cloned().unwrap_or_default(),
+        segment.group.clone(),
+        segment.start_secs.to_string(),
+        segment.stop_secs.to_string(),
+    ]
+}
+
+fn write_table(path: &Path, header: &str, rows: impl Iterator<Item = [String; 6]>) -> anyhow::Result<()> {
+    let mut text = format!("{header}\n");
+    for row in rows {
+        text.push_str(&row.map(|field| quoted(&field)).join(","));
+        text.push('\n');
+    }
+    std::fs::write(path, text).with_context(|| format!("cannot write {path:?}"))
+}
+
+/// A CSV field, in quotes where it needs them (RFC 4180).
+fn quoted(field: &str) -> String {
+    let plain = !field.contains([',', '"', '\n', '\r']);
+    if plain { field.to_owned() } else { format!("\"{}\"", field.replace('"', "\"\"")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_where_a_reader_would_trip() {
+        assert_eq!(quoted("a b.mp4"), "a b.mp4");
+        assert_eq!(quoted("a,\"b\".mp4"), "\"a,\"\"b\"\".mp4\"");
+    }
+}

@@ -1,0 +1,191 @@
+//! `longvid eval`: what a frozen encoder's features are worth, beside an encoder of the same shape with random weights.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use eval::{Features, Knn, LinearProbe, Pool, ResultRow, RidgeSearch, Run, Scores, Split, Vote, pool};
+use nn::{Cubes, Vit};
+use serde::Serialize;
+use spec::ClipGeometry;
+use tch::nn::VarStore;
+use tch::{Device, Kind};
+use video::{ClipRequest, ClipSource, ClipStore, Loader, timeline};
+
+use super::pretrain::load_encoder;
+use super::training::say;
+use crate::cli::{PoolArg, ProbeArgs};
+use crate::clips;
+use crate::exit::{BadInput, Interrupted};
+use crate::progress::Progress;
+use crate::session::Session;
+
+/// What is put on top of the features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probe {
+    Knn,
+    Linear,
+}
+
+/// Neighbours that vote: few, since the sets that fit a laptop have few clips per class.
+const NEIGHBOURS: usize = 5;
+/// Temperature of their votes (Wu et al.).
+const TEMPERATURE: f64 = 0.07;
+/// Folds of the training clips by which the ridge penalty is chosen.
+const NUM_FOLDS: usize = 5;
+
+/// A results file.
+#[derive(Debug, Serialize)]
+struct Results {
+    probe: &'static str,
+    /// How tokens became features.
+    pool: Pool,
+    train_clips: String,
+    test_clips: String,
+    rows: Vec<ResultRow>,
+}
+
+impl Probe {
+    fn name(self) -> &'static str {
+        match self {
+            Probe::Knn => "knn",
+            Probe::Linear => "linear",
+        }
+    }
+
+    /// Scores of the test clips, and the settings they came by.
+    fn scores(self, split: &Split, seed: u64) -> anyhow::Result<(Scores, String)> {
+        match self {
+            Probe::Knn => {
+                let k = NEIGHBOURS.min(split.train().num_clips());
+                let knn = Knn { k, vote: Vote::Exponential { temperature: TEMPERATURE } };
+                Ok((knn.scores(split)?, format!("knn, k = {k}")))
+            }
+            Probe::Linear => {
+                let lambdas = (-2..=6).map(|exponent| 10f64.powi(exponent)).collect();
+                let search = RidgeSearch { lambdas, num_folds: NUM_FOLDS };
+                let lambda = search.choose(split.train(), split.num_classes(), seed)?;
+                let probe = LinearProbe::fit(split.train(), split.num_classes(), lambda)?;
+                Ok((probe.scores(split.test())?, format!("ridge, penalty {lambda:e}")))
+            }
+        }
+    }
+}
+
+pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::Result<()> {
+    let (preset, weights) = load_encoder(&args.encoder)?;
+    let geometry = preset.clip.check()?;
+    let (train, test) = (clips::open_clips(&args.train_clips)?, clips::open_clips(&args.test_clips)?);
+    if train.classes() != test.classes() || train.classes().len() < 2 {
+        return Err(BadInput(format!(
+            "{:?} has classes {:?} and {:?} has {:?}: both must have the same two or more",
+            train.path(),
+            train.classes(),
+            test.path(),
+            test.classes()
+        ))
+        .into());
+    }
+    let mut rows = Vec::new();
+    for (name, trained) in [(preset.model.kind(), true), ("random weights", false)] {
+        // The random encoder differs from the trained one in its weights alone.
+        tch::manual_seed(args.seed as i64);
+        let vs = VarStore::new(session.device);
+        let vit = Vit::new(vs.root() / "encoder", preset.model.encoder(), geometry.patch())?;
+        if trained {
+            weights.copy_into(&vs)?;
+        }
+        let encoder = Encoder { vit, geometry, pool: args.pool.pool(), device: session.device };
+        let features = |store| encoder.features(store, name, session);
+        let split = Split::new(features(&train)?, features(&test)?, train.classes().len())?;
+        let (scores, settings) = probe.scores(&split, args.seed)?;
+        let run = Run { encoder: name.to_owned(), probe: settings, seed: args.seed, num_failed: 0 };
+        rows.push(ResultRow::new(run, &split, &scores));
+    }
+    let path = |path: &Path| path.display().to_string();
+    let results = Results {
+        probe: probe.name(),
+        pool: args.pool.pool(),
+        train_clips: path(&args.train_clips),
+        test_clips: path(&args.test_clips),
+        rows,
+    };
+    let out = args.out.clone().unwrap_or_else(|| args.encoder.with_file_name(format!("eval_{}.json", probe.name())));
+    std::fs::write(&out, serde_json::to_string_pretty(&results)?).with_context(|| format!("cannot write {out:?}"))?;
+    print(&results)?;
+    Ok(say(&format!("wrote {}", out.display()))?)
+}
+
+fn print(results: &Results) -> anyhow::Result<()> {
+    say(&format!("{:16} {:>8} {:>17} {:>10} {:>8}  probe", "encoder", "top-1", "95 % interval", "mean class", "chance"))?;
+    for row in &results.rows {
+        let interval = format!("{:.3} to {:.3}", row.low, row.high);
+        say(&format!(
+            "{:16} {:8.3} {interval:>17} {:10.3} {:8.3}  {}",
+            row.encoder, row.accuracy, row.mean_class, row.chance, row.probe
+        ))?;
+    }
+    let Some(row) = results.rows.first() else { return Ok(()) };
+    Ok(say(&format!("{} training clips, {} test clips, {} failed", row.num_train, row.num_test, row.num_failed))?)
+}
+
+impl PoolArg {
+    fn pool(self) -> Pool {
+        match self {
+            PoolArg::Mean => Pool::Mean {},
+            PoolArg::Time8 => Pool::TimeParts { parts: 8 },
+        }
+    }
+}
+
+/// A ViT and how clips go through it.
+struct Encoder {
+    vit: Vit,
+    geometry: ClipGeometry,
+    pool: Pool,
+    device: Device,
+}
+
+impl Encoder {
+    /// Features of every labelled segment: one clip from the middle of its timeline (one temporal crop, as in LVMAE).
+    fn features(&self, store: &Arc<ClipStore>, name: &str, session: &Session) -> anyhow::Result<Features> {
+        let requests = self.requests(store);
+        if requests.is_empty() {
+            return Err(BadInput(format!("{:?} holds no labelled segment", store.path())).into());
+        }
+        let source = ClipSource { store: store.clone(), tokens: None, geometry: self.geometry };
+        let (plan, steps) = (requests.clone(), 0..requests.len() as u64);
+        let mut loader =
+            Loader::start(source, Arc::new(move |step| vec![plan[step as usize]]), steps, clips::loader_options())?;
+        let mut progress = Progress::new(&format!("features, {name}"), requests.len() as u64);
+        let (mut x_nd, mut labels, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+        while let Some(batch) = loader.next() {
+            if session.interrupted() {
+                return Err(Interrupted("no result was written".to_owned()).into());
+            }
+            let pixels = clips::pixels(&batch?, self.geometry.size_px(), self.device);
+            let features = tch::no_grad(|| -> anyhow::Result<_> {
+                let cubes = Cubes::new(&pixels, self.geometry.grid(), self.geometry.patch())?;
+                Ok(pool(&self.vit.encode_all(&cubes)?, self.geometry.grid(), self.pool)?)
+            })?;
+            x_nd.extend(Vec::<f32>::try_from(features.flatten(0, 1).to_kind(Kind::Float).to_device(Device::Cpu))?);
+            let segment = &store.segments()[requests[labels.len()].segment];
+            labels.push(i64::from(segment.label));
+            groups.push(segment.group.clone());
+            progress.set(labels.len() as u64, &segment.id);
+        }
+        let (num_clips, width) = (labels.len(), x_nd.len() / labels.len());
+        progress.finish(&format!("{num_clips} clips of {}", store.path().display()));
+        Ok(Features::new(x_nd, width, labels, groups)?)
+    }
+
+    fn requests(&self, store: &ClipStore) -> Vec<ClipRequest> {
+        let num_frames = self.geometry.num_frames() as usize;
+        let labelled = store.segments().iter().enumerate().filter(|(_, row)| row.label >= 0);
+        let middle = |(segment, row): (usize, &video::Segment)| {
+            let starts = timeline(&store.videos()[row.video as usize], row, &self.geometry).clip_starts(num_frames, &self.geometry);
+            ClipRequest { segment, start_frame: starts[starts.len() / 2], num_frames }
+        };
+        labelled.map(middle).collect()
+    }
+}
