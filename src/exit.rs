@@ -41,9 +41,7 @@ fn is_torch(cause: &(dyn std::error::Error + 'static)) -> bool {
 /// 2 for bad input, 130 for an interruption, 1 for anything else.
 pub(crate) fn code(err: &anyhow::Error) -> ExitCode {
     let has = |test: fn(&(dyn std::error::Error + 'static)) -> bool| err.chain().any(test);
-    if has(|cause| {
-        cause.is::<Interrupted>() || matches!(cause.downcast_ref(), Some(VideoError::Interrupted { .. }))
-    }) {
+    if has(|cause| cause.is::<Interrupted>() || matches!(cause.downcast_ref(), Some(VideoError::Interrupted { .. }))) {
         ExitCode::from(130)
     } else if has(is_bad_input) {
         ExitCode::from(2)
@@ -62,7 +60,10 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(err) = cause.downcast_ref::<VideoError>() {
         return !matches!(
             err,
-            VideoError::Hdf5 { .. } | VideoError::DiskFull { .. } | VideoError::Encode { .. } | VideoError::WorkerPanicked { .. }
+            VideoError::Hdf5 { .. }
+                | VideoError::DiskFull { .. }
+                | VideoError::Encode { .. }
+                | VideoError::WorkerPanicked { .. }
         ) && !is_write_failure(err);
     }
     if let Some(err) = cause.downcast_ref::<TrainError>() {

@@ -2,7 +2,7 @@
 
 use arvideo::{Arvideo, CheckedArvideo};
 use lvmae::{CheckedLvmae, DecoderMask, Lvmae};
-use nn::Losses;
+use nn::{Losses, Target, Targets};
 use spec::ClipGeometry;
 use tch::Tensor;
 use tch::nn::Path;
@@ -58,8 +58,8 @@ impl Method {
 
     fn targets_codes(&self) -> bool {
         match self {
-            Method::Lvmae(checked) => checked.config().target == lvmae::Target::Codes,
-            Method::Arvideo(checked) => checked.config().target == arvideo::Target::Codes,
+            Method::Lvmae(checked) => checked.config().target == Target::Codes,
+            Method::Arvideo(checked) => checked.config().target == Target::Codes,
         }
     }
 
@@ -129,15 +129,15 @@ impl Model {
     /// * `seed` - run seed; masks and orders follow from it and the batch's items
     pub(crate) fn loss(&self, batch: &PretrainBatch, seed: u64) -> anyhow::Result<Losses> {
         let clip = &batch.clip_bthwc;
+        let targets = batch.codes_bnc.as_ref().map_or(Targets::Pixels, Targets::Codes);
         match self {
             Model::Lvmae(model, checked) => {
                 let masks = batch.masks(checked, seed)?;
-                let targets = batch.codes_bnc.as_ref().map_or(lvmae::Targets::Pixels, lvmae::Targets::Codes);
                 Ok(model.loss(clip, &masks, targets)?)
             }
             Model::Arvideo(model, checked) => {
-                let plans: Vec<_> = batch.items.iter().map(|(epoch, item)| checked.plan((seed, *epoch, *item))).collect();
-                let targets = batch.codes_bnc.as_ref().map_or(arvideo::Targets::Pixels, arvideo::Targets::Codes);
+                let plans: Vec<_> =
+                    batch.items.iter().map(|(epoch, item)| checked.plan((seed, *epoch, *item))).collect();
                 Ok(model.loss(clip, &plans, targets)?)
             }
         }

@@ -31,11 +31,8 @@ impl Strip {
         let patch_t = geometry.patch().t;
         let columns = COLUMNS.min(grid.t);
         let latent_frames: Vec<i64> = (0..columns).map(|i| (2 * i + 1) * grid.t / (2 * columns)).collect();
-        let frame = |t: &i64| {
-            let first = (t * patch_t) as usize * side * side * 3;
-            Picture::new(side, side, rgb.get(first..first + side * side * 3).unwrap_or_default().to_vec())
-        };
-        let frames = latent_frames.iter().map(frame).collect::<Result<_, _>>()?;
+        let all = Picture::from_frames_u8(rgb, [rgb.len() / (side * side * 3), side, side, 3])?;
+        let frames = latent_frames.iter().filter_map(|t| all.get((t * patch_t) as usize).cloned()).collect();
         Ok(Strip { latent_frames, frames, grid, rows: Vec::new() })
     }
 
@@ -80,15 +77,14 @@ impl Strip {
     }
 
     /// Adds a row: `draw` gets each frame, large enough to draw on, and the tokens under it.
-    fn row(
-        mut self,
-        draw: impl Fn(&Picture, PatchGrid, Places) -> anyhow::Result<Picture>,
-    ) -> anyhow::Result<Self> {
+    fn row(mut self, draw: impl Fn(&Picture, PatchGrid, Places) -> anyhow::Result<Picture>) -> anyhow::Result<Self> {
         let patches = PatchGrid { rows: self.grid.h as usize, cols: self.grid.w as usize };
         let num = self.grid.tokens_per_frame();
-        let row = self.latent_frames.iter().zip(&self.frames).map(|(t, frame)| {
-            draw(&frame.upscale(magnification(frame))?, patches, Places { first: t * num, num })
-        });
+        let row = self
+            .latent_frames
+            .iter()
+            .zip(&self.frames)
+            .map(|(t, frame)| draw(&frame.upscale(magnification(frame))?, patches, Places { first: t * num, num }));
         let row = row.collect::<anyhow::Result<_>>()?;
         self.rows.push(row);
         Ok(self)
@@ -117,7 +113,7 @@ impl Places {
 }
 
 fn magnification(picture: &Picture) -> usize {
-    SHOWN_PX.div_ceil(picture.width().max(1))
+    SHOWN_PX.div_ceil(picture.width().max(picture.height()))
 }
 
 /// What a masked autoencoder sees and predicts: frames, visible tokens, priorities, decoded tokens.

@@ -38,7 +38,8 @@ impl Progress {
             bar.set_position(done);
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            let left = self.started.elapsed().as_secs_f64() / done.max(1) as f64 * (self.total - done.min(self.total)) as f64;
+            let left =
+                self.started.elapsed().as_secs_f64() / done.max(1) as f64 * (self.total - done.min(self.total)) as f64;
             self.line(&format!("{done}/{} {note} (about {left:.0} s left)", self.total));
         }
     }

@@ -1,18 +1,8 @@
-use nn::{Recompute, StackConfig, VitConfig};
+use nn::{Recompute, StackConfig, Target, VitConfig};
 use serde::{Deserialize, Serialize};
 use spec::{Grid, Patch, Purpose, rng_for};
 
 use crate::{ArvideoError, ClusterPlan, Clusters, Order};
-
-/// What the decoder regresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// The tokenizer's quantised embedding (ours, to compare with LVMAE).
-    Codes,
-    /// Pixels, each colour of each cube normalised. The paper names VideoMAE's protocol, which does this.
-    Pixels,
-}
 
 /// Next-cluster prediction: the `[model]` section of a preset with `kind = "arvideo"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +19,7 @@ pub struct ArvideoConfig {
     pub keep_share: f64,
     /// In which order the clusters are predicted.
     pub order: Order,
-    /// What is predicted.
+    /// What is predicted. Pixels in the paper, which names VideoMAE's protocol; codes are ours, to compare with LVMAE.
     pub target: Target,
 }
 

@@ -30,14 +30,6 @@ pub enum ArvideoError {
         /// What was given.
         value: f64,
     },
-    /// The preset's target and the values handed over are not of one kind.
-    #[error("the preset's target is {preset}, but the loss was given {given}")]
-    Target {
-        /// What the preset says.
-        preset: &'static str,
-        /// What came.
-        given: &'static str,
-    },
     /// The network failed.
     #[error(transparent)]
     Nn(#[from] nn::NnError),

@@ -14,7 +14,7 @@
 //! | rasteration          | [`Order`]                | random, or along space or time first                        |
 //! | token dropping, 80 % | `keep_share`             | 0.2 of each cluster enters the encoder                      |
 //! | attention mask       | `model::block_causal`    | cluster i reads clusters 0..=i                              |
-//! | target               | [`Targets`]              | pixels in the paper; the tokenizer's codes are our addition |
+//! | target               | [`nn::Targets`]          | pixels in the paper; the tokenizer's codes are our addition |
 //!
 //! Letters: B clips, N tokens of a clip, I tokens that enter the encoder, Q predicted tokens, M what a query reads, D
 //! width, C values of a target. *Block* i of the inputs is the i-th cluster of the order, block i of the predictions
@@ -33,7 +33,6 @@ mod loss;
 mod model;
 
 pub use cluster::{ClusterPlan, Clusters, Order};
-pub use config::{ArvideoConfig, CheckedArvideo, Target};
+pub use config::{ArvideoConfig, CheckedArvideo};
 pub use error::ArvideoError;
-pub use loss::Targets;
 pub use model::{Arvideo, Predictions};

@@ -61,7 +61,7 @@ impl Arvideo {
             checked: checked.clone(),
             encoder: Vit::new(p / "encoder", &cfg.encoder, checked.patch())?,
             encoder_mask_ii: block_causal(0..num_blocks, [kept, kept], p.device())?,
-            to_decoder: init::linear(p / "to_decoder", cfg.encoder.width, width),
+            to_decoder: init::linear_without_bias(p / "to_decoder", cfg.encoder.width, width),
             query_11d: init::query_token(p, "query", width),
             decoder: Rc::new((0..cfg.decoder.depth).map(|i| CrossBlock::new(&decoder / i, &cfg.decoder)).collect()),
             norm: layer_norm(&(p / "norm"), width),

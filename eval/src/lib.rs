@@ -28,4 +28,4 @@ pub use knn::{Knn, Vote};
 pub use linear::{LinearProbe, RidgeSearch};
 pub use metrics::{Chance, Interval, Scores, bootstrap, mean_class, top_k};
 pub use row::{ResultRow, Run};
-pub use split::Split;
+pub use split::{Split, expect_disjoint};

@@ -21,12 +21,7 @@ impl Split {
         }
         train.expect_classes(num_classes)?;
         test.expect_classes(num_classes)?;
-        let known: BTreeSet<&String> = train.groups().iter().collect();
-        let tested: BTreeSet<&String> = test.groups().iter().collect();
-        let shared: Vec<String> = known.intersection(&tested).map(|group| (*group).clone()).collect();
-        if !shared.is_empty() {
-            return Err(EvalError::SharedGroups { groups: shared });
-        }
+        expect_disjoint(train.groups(), test.groups())?;
         Ok(Split { train, test, num_classes })
     }
 
@@ -44,6 +39,17 @@ impl Split {
     pub fn num_classes(&self) -> usize {
         self.num_classes
     }
+}
+
+/// Checks that no group stands on both sides: to be asked before hours go into features.
+///
+/// # Errors
+/// [`EvalError::SharedGroups`] names them.
+pub fn expect_disjoint<S: AsRef<str>>(train: &[S], test: &[S]) -> Result<(), EvalError> {
+    let known: BTreeSet<&str> = train.iter().map(S::as_ref).collect();
+    let tested: BTreeSet<&str> = test.iter().map(S::as_ref).collect();
+    let groups: Vec<String> = known.intersection(&tested).map(|group| (*group).to_owned()).collect();
+    if groups.is_empty() { Ok(()) } else { Err(EvalError::SharedGroups { groups }) }
 }
 
 #[cfg(test)]

@@ -1,18 +1,8 @@
-use nn::{Recompute, StackConfig, VitConfig};
+use nn::{Recompute, StackConfig, Target, VitConfig};
 use serde::{Deserialize, Serialize};
 use spec::{Grid, Patch, Purpose, rng_for};
 
 use crate::{ClipMask, DecoderMask, EncoderMask, LvmaeError};
-
-/// What the decoder regresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// The tokenizer's quantised embedding (LVMAE, equation 2).
-    Codes,
-    /// Pixels, each colour of each cube normalised (VideoMAE).
-    Pixels,
-}
 
 /// A masked autoencoder: the `[model]` section of a preset with `kind = "lvmae"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +16,7 @@ pub struct LvmaeConfig {
     pub encoder_mask: EncoderMask,
     /// Which of those are predicted.
     pub decoder_mask: DecoderMask,
-    /// What is predicted.
+    /// What is predicted: codes in LVMAE (equation 2), pixels in VideoMAE.
     pub target: Target,
 }
 

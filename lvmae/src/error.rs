@@ -24,14 +24,6 @@ pub enum LvmaeError {
         /// Priorities that came.
         got: usize,
     },
-    /// The preset's target and the values handed over are not of one kind.
-    #[error("the preset's target is {preset}, but the loss was given {given}")]
-    Target {
-        /// What the preset says.
-        preset: &'static str,
-        /// What came.
-        given: &'static str,
-    },
     /// The network failed.
     #[error(transparent)]
     Nn(#[from] nn::NnError),

@@ -11,7 +11,7 @@
 //! | `M_d`           | [`DecoderMask`]                   | which hidden tokens are predicted            |
 //! | `1 - rho_d`     | `salient_share`                   | 0.10 of all tokens, by priority              |
 //! | `rho_r`         | `random_share`                    | 0.05 of all tokens, at random                |
-//! | `VQ(V)_i`       | [`Targets::Codes`]                | quantised embedding in `[-1, 1]`             |
+//! | `VQ(V)_i`       | [`nn::Targets::Codes`]            | quantised embedding in `[-1, 1]`             |
 //! | `Omega`         | `ClipMask::decoded`               | hidden from the encoder and chosen to decode |
 //!
 //! VideoMAE (arXiv:2203.12602) is the same model with [`DecoderMask::None`] and pixel targets.
@@ -29,8 +29,7 @@ mod loss;
 mod mask;
 mod model;
 
-pub use config::{CheckedLvmae, LvmaeConfig, Target};
+pub use config::{CheckedLvmae, LvmaeConfig};
 pub use error::LvmaeError;
-pub use loss::Targets;
 pub use mask::{ClipMask, DecoderMask, EncoderMask};
 pub use model::Lvmae;

@@ -1,32 +1,7 @@
-use nn::{Cubes, Losses, NnError, expect_shape};
-use tch::{Kind, Tensor};
+use nn::{Cubes, Losses, NnError, Regression, Targets};
+use tch::Tensor;
 
-use crate::{ClipMask, Lvmae, LvmaeError, Target};
-
-/// What the decoder has to predict.
-#[derive(Clone, Copy, Debug)]
-pub enum Targets<'a> {
-    /// The pixels of the clip itself.
-    Pixels,
-    /// Quantised embedding of each token, `[B, N, C]` in `[-1, 1]`.
-    Codes(&'a Tensor),
-}
-
-impl Targets<'_> {
-    fn kind(&self) -> Target {
-        match self {
-            Targets::Pixels => Target::Pixels,
-            Targets::Codes(_) => Target::Codes,
-        }
-    }
-}
-
-fn name(target: Target) -> &'static str {
-    match target {
-        Target::Codes => "codes",
-        Target::Pixels => "pixels",
-    }
-}
+use crate::{ClipMask, Lvmae, LvmaeError};
 
 impl Lvmae {
     /// Mean squared error over the decoded tokens (equations 1 and 2 of the paper); no other token is ever compared.
@@ -34,21 +9,16 @@ impl Lvmae {
     /// * `clip_bthwc` - pixels `[B, T, H, W, 3]` u8
     /// * `masks` - one per clip, all of the same counts
     ///
-    /// The term `explained` is 1 - error / variance of the targets: 0 for predicting their mean, 1 for perfection.
+    /// Terms: `mse`, and `explained` (see [`Regression`]).
     ///
     /// # Errors
-    /// [`LvmaeError::Target`] for targets of the other kind; [`LvmaeError::Nn`] for shapes and failures of libtorch.
+    /// [`LvmaeError::Nn`] for targets of the other kind, for shapes and failures of libtorch.
     pub fn loss(&self, clip_bthwc: &Tensor, masks: &[ClipMask], targets: Targets) -> Result<Losses, LvmaeError> {
-        let want = self.checked.config().target;
-        if targets.kind() != want {
-            return Err(LvmaeError::Target { preset: name(want), given: name(targets.kind()) });
-        }
+        targets.expect(self.checked.config().target)?;
         let cubes = Cubes::new(clip_bthwc, self.checked.grid(), self.checked.patch())?;
         let (visible_bv, decoded_bq) = self.indices(&cubes, masks)?;
         let predicted_bqc = self.forward(&cubes, &visible_bv, &decoded_bq)?;
-        let target_bqc = tch::no_grad(|| chosen(&cubes, &decoded_bq, targets))?;
-        let mse = (predicted_bqc - &target_bqc).square().mean(Kind::Float);
-        let explained = 1 - mse.detach() / target_bqc.var(true).clamp_min(1e-12);
+        let Regression { mse, explained, .. } = targets.regress(&cubes, &decoded_bq, &predicted_bqc)?;
         Ok(Losses { terms: vec![("mse", mse.detach()), ("explained", explained)], total: mse })
     }
 
@@ -68,18 +38,6 @@ impl Lvmae {
             Ok(Tensor::from_slice(&flat).view([cubes.num_clips(), width as i64]).to_device(cubes.device()))
         };
         Ok((stack("visible tokens", &|m| &m.visible)?, stack("decoded tokens", &|m| &m.decoded)?))
-    }
-}
-
-/// Targets of the decoded tokens, `[B, Q, C]`.
-fn chosen(cubes: &Cubes, decoded_bq: &Tensor, targets: Targets) -> Result<Tensor, NnError> {
-    match targets {
-        Targets::Pixels => cubes.targets(decoded_bq),
-        Targets::Codes(codes_bnc) => {
-            expect_shape("codes", codes_bnc, &[cubes.num_clips(), cubes.grid().num_tokens(), -1])?;
-            let index = decoded_bq.unsqueeze(-1).expand([-1, -1, codes_bnc.size()[2]], false);
-            Ok(codes_bnc.gather(1, &index, false))
-        }
     }
 }
 

@@ -2,7 +2,7 @@ use std::borrow::Borrow;
 
 use nn::{Cubes, NnError, Stack, Vit, expect_shape, init, layer_norm, position_codes};
 use tch::Tensor;
-use tch::nn::{LayerNorm, Linear, LinearConfig, Path, linear};
+use tch::nn::{LayerNorm, Linear, Path};
 
 use crate::{CheckedLvmae, LvmaeError};
 
@@ -31,11 +31,10 @@ impl Lvmae {
     pub fn new<'a>(p: impl Borrow<Path<'a>>, checked: &CheckedLvmae, target_width: i64) -> Result<Self, LvmaeError> {
         let (p, cfg) = (p.borrow(), checked.config());
         let (d_enc, d_dec) = (cfg.encoder.width, cfg.decoder.width);
-        let without_bias = LinearConfig { bias: false, ..Default::default() };
         Ok(Lvmae {
             checked: checked.clone(),
             encoder: Vit::new(p / "encoder", &cfg.encoder, checked.patch())?,
-            to_decoder: linear(p / "to_decoder", d_enc, d_dec, without_bias),
+            to_decoder: init::linear_without_bias(p / "to_decoder", d_enc, d_dec),
             query_11d: init::query_token(p, "query", d_dec),
             decoder: Stack::new(p / "decoder", &cfg.decoder, checked.recompute())?,
             norm: layer_norm(&(p / "norm"), d_dec),

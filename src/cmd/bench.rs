@@ -39,7 +39,9 @@ impl MaskArg {
         match self {
             MaskArg::None => "model.decoder_mask={ kind = \"none\" }",
             MaskArg::Random => "model.decoder_mask={ kind = \"random\", share = 0.15 }",
-            MaskArg::Adaptive => "model.decoder_mask={ kind = \"adaptive\", salient_share = 0.10, random_share = 0.05 }",
+            MaskArg::Adaptive => {
+                "model.decoder_mask={ kind = \"adaptive\", salient_share = 0.10, random_share = 0.05 }"
+            }
         }
     }
 }
@@ -189,9 +191,15 @@ fn random_batch(geometry: &spec::ClipGeometry, batch: i64, code_width: Option<us
 fn table(args: &BenchMemoryArgs, points: &[Point], session: &Session) -> anyhow::Result<String> {
     let mut text = String::from("# Peak memory of one training step against frames\n\n");
     text.push_str(&format!("- command: `{}`\n- machine: {}\n", session.command, session.device_name()));
-    text.push_str(&format!("- longvid {}, libtorch CPU threads {}\n\n", env!("CARGO_PKG_VERSION"), tch::get_num_threads()));
+    text.push_str(&format!(
+        "- longvid {}, libtorch CPU threads {}\n\n",
+        env!("CARGO_PKG_VERSION"),
+        tch::get_num_threads()
+    ));
     text.push_str("`base` is weights, gradients, optimizer state and the batch; `step` is the peak above it; both are exact tensor bytes. `resident` is the whole process.\n\n");
-    text.push_str("| frames | decoder mask | base | step | peak | resident | step time |\n|---:|---|---:|---:|---:|---:|---:|\n");
+    text.push_str(
+        "| frames | decoder mask | base | step | peak | resident | step time |\n|---:|---|---:|---:|---:|---:|---:|\n",
+    );
     let bytes = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |b| Unit::Bytes.text(b as f64));
     for point in points {
         let step = point.step_bytes();
@@ -210,7 +218,8 @@ fn table(args: &BenchMemoryArgs, points: &[Point], session: &Session) -> anyhow:
             bytes(point.rss_bytes)
         ));
     }
-    let (preset, _) = preset(&MemoryPointArgs { model: args.model.clone(), frames: args.frames[0], mask: args.masks[0] })?;
+    let (preset, _) =
+        preset(&MemoryPointArgs { model: args.model.clone(), frames: args.frames[0], mask: args.masks[0] })?;
     text.push_str(&format!("\nResolved preset of the first point:\n\n```toml\n{}```\n", toml::to_string(&preset)?));
     Ok(text)
 }

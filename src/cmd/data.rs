@@ -15,7 +15,7 @@ use video::{
 
 pub(crate) use self::export::export;
 use super::training::say;
-use crate::cli::{DivesArgs, ImportArgs, InfoArgs};
+use crate::cli::{ImportArgs, InfoArgs};
 use crate::progress::Progress;
 use crate::session::{Session, num_cores};
 

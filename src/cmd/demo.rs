@@ -91,7 +91,8 @@ fn synthetic(out: &Path) -> Vec<Stage> {
     let import = |part: &str| {
         let annotations = dives.join(format!("Diving48_V2_{part}.json"));
         let store = out.join(format!("{part}.h5"));
-        let command = format!("data import {{}} --annotations {{}} --vocabulary {{}} --short-side {SHORT_SIDE} --out {{}}");
+        let command =
+            format!("data import {{}} --annotations {{}} --vocabulary {{}} --short-side {SHORT_SIDE} --out {{}}");
         stage(&command, &[&videos, &annotations, &vocabulary, &store], &store)
     };
     vec![stage("data synth dives --out {}", &[&dives], &vocabulary), import("train"), import("test")]
@@ -101,7 +102,8 @@ fn synthetic(out: &Path) -> Vec<Stage> {
 fn own_videos(folder: &Path, out: &Path) -> anyhow::Result<(Vec<Stage>, bool)> {
     let import = |part: &str, groups: Option<&[String]>| {
         let store = out.join(format!("{part}.h5"));
-        let mut made = stage(&format!("data import {{}} --short-side {SHORT_SIDE} --out {{}}"), &[folder, &store], &store);
+        let mut made =
+            stage(&format!("data import {{}} --short-side {SHORT_SIDE} --out {{}}"), &[folder, &store], &store);
         if let Some(groups) = groups {
             made.words.extend(["--groups".to_owned(), groups.join(",")]);
         }
@@ -148,7 +150,11 @@ fn training(out: &Path) -> Vec<Stage> {
         stage(&command, &[&clips, &tokens, &run], &run.join("encoder.safetensors"))
     };
     vec![
-        stage("tokenizer train --preset tokenizer-tiny --clips {} --out {}", &[&clips, &out.join("tokenizer")], &weights),
+        stage(
+            "tokenizer train --preset tokenizer-tiny --clips {} --out {}",
+            &[&clips, &out.join("tokenizer")],
+            &weights,
+        ),
         stage("tokenizer encode --tokenizer {} --clips {} --out {}", &[&weights, &clips, &tokens], &tokens),
         pretrain("lvmae"),
         pretrain("arvideo"),
@@ -166,8 +172,10 @@ fn probing(out: &Path) -> Vec<Stage> {
 }
 
 fn html(args: &DemoArgs, stages: Table) -> anyhow::Result<String> {
-    let runs: Vec<RunFolder> =
-        ["tokenizer", "lvmae", "arvideo"].iter().map(|run| RunFolder::read(&args.out.join(run))).collect::<Result<_, _>>()?;
+    let runs: Vec<RunFolder> = ["tokenizer", "lvmae", "arvideo"]
+        .iter()
+        .map(|run| RunFolder::read(&args.out.join(run)))
+        .collect::<Result<_, _>>()?;
     let path = args.out.join("memory/memory.json");
     let points = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path:?}"))?;
     let points: Vec<Point> = serde_json::from_str(&points).with_context(|| format!("cannot read {path:?}"))?;

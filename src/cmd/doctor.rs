@@ -69,9 +69,13 @@ fn gpu(session: &Session) -> String {
             Ok((free, total)) => format!("CUDA GPU {index}, {} of {} MiB free", free >> 20, total >> 20),
             Err(_) => format!("CUDA GPU {index}"),
         },
-        (CudaBackend::Absent, _) => "none: this libtorch is CPU-only (to use a GPU, build with LIBTORCH set to one with CUDA)".to_owned(),
+        (CudaBackend::Absent, _) => {
+            "none: this libtorch is CPU-only (to use a GPU, build with LIBTORCH set to one with CUDA)".to_owned()
+        }
         (CudaBackend::Broken(message), _) => format!("none: libtorch_cuda does not load: {message}"),
-        (CudaBackend::Loaded(_), _) if tch::Cuda::is_available() => "there is one, but --device says otherwise".to_owned(),
+        (CudaBackend::Loaded(_), _) if tch::Cuda::is_available() => {
+            "there is one, but --device says otherwise".to_owned()
+        }
         (CudaBackend::Loaded(_), _) => "none: libtorch has CUDA, but no GPU or driver answers".to_owned(),
     }
 }

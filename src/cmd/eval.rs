@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use eval::{Features, Knn, LinearProbe, Pool, ResultRow, RidgeSearch, Run, Scores, Split, Vote, pool};
+use eval::{Features, Knn, LinearProbe, Pool, ResultRow, RidgeSearch, Run, Scores, Split, Vote, expect_disjoint, pool};
 use nn::{Cubes, Vit};
 use serde::Serialize;
 use spec::ClipGeometry;
@@ -86,6 +86,7 @@ pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::
         ))
         .into());
     }
+    expect_disjoint(&groups(&train), &groups(&test))?;
     let mut rows = Vec::new();
     for (name, trained) in [(preset.model.kind(), true), ("random weights", false)] {
         // The random encoder differs from the trained one in its weights alone.
@@ -116,8 +117,15 @@ pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::
     Ok(say(&format!("wrote {}", out.display()))?)
 }
 
+fn groups(store: &ClipStore) -> Vec<&str> {
+    store.segments().iter().filter(|row| row.label >= 0).map(|row| row.group.as_str()).collect()
+}
+
 fn print(results: &Results) -> anyhow::Result<()> {
-    say(&format!("{:16} {:>8} {:>17} {:>10} {:>8}  probe", "encoder", "top-1", "95 % interval", "mean class", "chance"))?;
+    say(&format!(
+        "{:16} {:>8} {:>17} {:>10} {:>8}  probe",
+        "encoder", "top-1", "95 % interval", "mean class", "chance"
+    ))?;
     for row in &results.rows {
         let interval = format!("{:.3} to {:.3}", row.low, row.high);
         say(&format!(
@@ -183,7 +191,8 @@ impl Encoder {
         let num_frames = self.geometry.num_frames() as usize;
         let labelled = store.segments().iter().enumerate().filter(|(_, row)| row.label >= 0);
         let middle = |(segment, row): (usize, &video::Segment)| {
-            let starts = timeline(&store.videos()[row.video as usize], row, &self.geometry).clip_starts(num_frames, &self.geometry);
+            let starts = timeline(&store.videos()[row.video as usize], row, &self.geometry)
+                .clip_starts(num_frames, &self.geometry);
             ClipRequest { segment, start_frame: starts[starts.len() / 2], num_frames }
         };
         labelled.map(middle).collect()

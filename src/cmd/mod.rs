@@ -7,8 +7,8 @@ mod doctor;
 pub(crate) mod eval;
 pub(crate) mod pretrain;
 pub(crate) mod report;
-pub(crate) mod tokenizer;
 mod synth;
+pub(crate) mod tokenizer;
 mod training;
 
 use crate::cli::{BenchCommand, Command, DataCommand, EvalCommand, SynthCommand, TokenizerCommand};

@@ -137,9 +137,8 @@ impl Frozen {
         while let Some((clip_bthwc, lead_frames)) = chunks.next_of(segment, device)? {
             let chunk = self.model.encode_clip(&clip_bthwc)?;
             let lead = lead_frames as i64 / self.geometry.patch().t * per_frame;
-            let rest = |tokens: &Tensor| {
-                tokens.narrow(1, lead, tokens.size()[1] - lead).flatten(0, 1).to_device(Device::Cpu)
-            };
+            let rest =
+                |tokens: &Tensor| tokens.narrow(1, lead, tokens.size()[1] - lead).flatten(0, 1).to_device(Device::Cpu);
             let codes = Vec::<i64>::try_from(rest(&chunk.codes))?;
             tokens.codes.extend(codes.into_iter().map(|code| code as u32));
             tokens.priorities.extend(Vec::<f32>::try_from(rest(&chunk.priorities))?);
@@ -158,7 +157,9 @@ impl Frozen {
         let num_segments = store.segments().len();
         let num_frames = self.geometry.num_frames() as usize / WINDOW_FRAMES * WINDOW_FRAMES;
         if num_frames == 0 {
-            return Err(BadInput(format!("clips of the preset are shorter than a window of {WINDOW_FRAMES} frames")).into());
+            return Err(
+                BadInput(format!("clips of the preset are shorter than a window of {WINDOW_FRAMES} frames")).into()
+            );
         }
         let (mut captions, mut psnrs) = (BTreeMap::new(), Vec::new());
         for i in 0..count.min(num_segments) {
@@ -166,7 +167,8 @@ impl Frozen {
             let request = ClipRequest { segment, start_frame: 0, num_frames };
             let clip = video::load_clip(store, None, &self.geometry, request)?;
             let side = self.geometry.size_px();
-            let pixels = Tensor::from_slice(&clip.rgb).view([1, num_frames as i64, side, side, 3]).to_device(session.device);
+            let pixels =
+                Tensor::from_slice(&clip.rgb).view([1, num_frames as i64, side, side, 3]).to_device(session.device);
             let tokens = self.model.encode_clip(&pixels)?;
             let all = self.model.reconstruct(&pixels, Keep::All)?;
             let kept = self.model.reconstruct(&pixels, Keep::Share(self.keep_ratio))?;
@@ -213,7 +215,11 @@ struct ChunkLoader {
 }
 
 impl ChunkLoader {
-    fn start(store: &Arc<ClipStore>, geometry: &ClipGeometry, segments: std::ops::Range<usize>) -> anyhow::Result<Self> {
+    fn start(
+        store: &Arc<ClipStore>,
+        geometry: &ClipGeometry,
+        segments: std::ops::Range<usize>,
+    ) -> anyhow::Result<Self> {
         let mut chunks = Vec::new();
         for segment in segments {
             let row = &store.segments()[segment];

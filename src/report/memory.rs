@@ -78,7 +78,9 @@ pub(crate) fn memory_section(points: &[Point]) -> Section {
     section.blocks.push(Block::Charts(vec![memory_chart(points).draw()]));
     let number = |value: Option<f64>, unit: Unit| value.map(|v| unit.text(v));
     let step = |p: &Point| number(p.step_bytes().map(|b| b as f64), Unit::Bytes);
-    section.blocks.push(Block::Heading("Peak tensor bytes above weights, gradients, optimizer state and batch".to_owned()));
+    section
+        .blocks
+        .push(Block::Heading("Peak tensor bytes above weights, gradients, optimizer state and batch".to_owned()));
     section.blocks.push(Block::Table(by_frames_and_mask(points, step)));
     let peak = |p: &Point| number(p.peak_bytes.map(|b| b as f64), Unit::Bytes);
     section.blocks.push(Block::Heading("Peak tensor bytes in all".to_owned()));

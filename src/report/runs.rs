@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use eval::ResultRow;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use train::RunRecord;
@@ -49,28 +50,7 @@ pub(crate) struct Probe {
     /// What was put on top of the frozen encoder: `knn`, `linear` ...
     pub(crate) probe: String,
     /// One row per encoder and seed.
-    pub(crate) rows: Vec<ProbeRow>,
-}
-
-/// One result of a probe.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct ProbeRow {
-    /// Name of the encoder.
-    pub(crate) encoder: String,
-    /// Share of test clips that were right, in `[0, 1]`.
-    pub(crate) accuracy: f64,
-    /// Lower end of the accuracy's interval.
-    pub(crate) low: f64,
-    /// Upper end of the accuracy's interval.
-    pub(crate) high: f64,
-    /// Accuracy of guessing.
-    pub(crate) chance: f64,
-    /// Clips that the probe was fitted to.
-    pub(crate) num_train: u64,
-    /// Clips that it was tested on.
-    pub(crate) num_test: u64,
-    /// Seed of the probe.
-    pub(crate) seed: u64,
+    pub(crate) rows: Vec<ResultRow>,
 }
 
 /// Pictures shown per run: a page with more is slow to open.

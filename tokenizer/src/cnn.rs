@@ -4,7 +4,9 @@ use tch::{TchError, Tensor};
 
 use crate::CheckedTokenizer;
 
-fn v(n: &str) -> bool { std::env::var(n).is_ok() }
+fn v(n: &str) -> bool {
+    std::env::var(n).is_ok()
+}
 const CUBE: [i64; 3] = [3, 3, 3];
 const POINT: [i64; 3] = [1, 1, 1];
 
@@ -24,7 +26,15 @@ impl ResBlock {
                 FrameGroupNorm::new(&(path / "norm1"), c_in, num_groups)?,
                 FrameGroupNorm::new(&(path / "norm2"), c_out, num_groups)?,
             ],
-            convs: { let c = [cube("conv1", c_in)?, cube("conv2", c_out)?]; if v("ZERO") { tch::no_grad(|| { let _ = (path / "conv2").get("weight").unwrap().zero_(); }); } c },
+            convs: {
+                let c = [cube("conv1", c_in)?, cube("conv2", c_out)?];
+                if v("ZERO") {
+                    tch::no_grad(|| {
+                        let _ = (path / "conv2").get("weight").unwrap().zero_();
+                    });
+                }
+                c
+            },
             skip: match c_in == c_out {
                 true => None,
                 false => Some(CausalConv3d::new(&(path / "skip"), c_in, c_out, Conv3dConfig::same(POINT))?),
@@ -165,7 +175,11 @@ impl Decoder {
                 x = unfold_space(&conv.forward(&x)?, *stride).during("decoding")?;
             }
         }
-        let x = if v("DNONORM") { self.head.forward(&x)? } else { self.head.forward(&self.norm.forward(&x)?.f_silu().during("decoding")?)? };
+        let x = if v("DNONORM") {
+            self.head.forward(&x)?
+        } else {
+            self.head.forward(&self.norm.forward(&x)?.f_silu().during("decoding")?)?
+        };
         unfold_space(&x, self.stem_patch).and_then(|x| x.f_permute([0, 2, 3, 4, 1])).during("decoding")
     }
 }

@@ -146,7 +146,8 @@ fn a_short_training_beats_the_best_constant_colour_by_far() {
     let (half, all) = (trained(Keep::Share(0.5)), trained(Keep::All));
     // The best constant's mean squared error is the variance: 13.2 dB. Trained: about 25 dB.
     let constant = psnr_db(frames.var(false).double_value(&[]));
-    eprintln!("{constant} {half} {all}"); assert!(half > constant + 9.0 && all > constant + 9.0, "constant {constant:.1}, half {half:.1}, all {all:.1} dB");
+    eprintln!("{constant} {half} {all}");
+    assert!(half > constant + 9.0 && all > constant + 9.0, "constant {constant:.1}, half {half:.1}, all {all:.1} dB");
 
     // The square passes through the middle of the picture, the lower left corner stands still.
     let priorities = tokenizer.encode_clip(&clip).unwrap().priorities.view([8, 4, 4]);

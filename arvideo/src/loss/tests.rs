@@ -1,4 +1,4 @@
-use nn::Recompute;
+use nn::{Recompute, Target};
 
 use super::*;
 use crate::model::tests::{Case, Naive};

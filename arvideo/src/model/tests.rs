@@ -1,9 +1,9 @@
-use nn::{Block, Position, StackConfig, VitConfig};
+use nn::{Block, Position, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
 use tch::nn::{Module, VarStore};
 
 use super::*;
-use crate::{ArvideoConfig, Order, Target};
+use crate::{ArvideoConfig, Order};
 
 const GRID: Grid = Grid { t: 4, h: 4, w: 4 };
 const PATCH: Patch = Patch { t: 2, h: 4, w: 4 };

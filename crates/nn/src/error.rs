@@ -24,6 +24,14 @@ pub enum NnError {
         /// The type that was promised.
         want: tch::Kind,
     },
+    /// A preset asks for one kind of target and the loss was given the other.
+    #[error("the preset's target is {preset}, but the loss was given {given}")]
+    Target {
+        /// What the preset says.
+        preset: &'static str,
+        /// What came.
+        given: &'static str,
+    },
     /// A setting of a network is impossible.
     #[error("{key} = {value} is impossible: {rule}")]
     Config {

@@ -6,13 +6,18 @@ use tch::nn::{self, Init, Path};
 
 /// A linear layer with Xavier-uniform weights and zero bias.
 pub fn linear<'a>(p: impl Borrow<Path<'a>>, num_in: i64, num_out: i64) -> nn::Linear {
+    nn::linear(p, num_in, num_out, xavier(num_in, num_out))
+}
+
+/// A linear layer with Xavier-uniform weights and no bias: VideoMAE's step from encoder to decoder width.
+pub fn linear_without_bias<'a>(p: impl Borrow<Path<'a>>, num_in: i64, num_out: i64) -> nn::Linear {
+    nn::linear(p, num_in, num_out, nn::LinearConfig { bias: false, ..xavier(num_in, num_out) })
+}
+
+fn xavier(num_in: i64, num_out: i64) -> nn::LinearConfig {
     let bound = (6.0 / (num_in + num_out) as f64).sqrt();
-    let cfg = nn::LinearConfig {
-        ws_init: Init::Uniform { lo: -bound, up: bound },
-        bs_init: Some(Init::Const(0.0)),
-        bias: true,
-    };
-    nn::linear(p, num_in, num_out, cfg)
+    let ws_init = Init::Uniform { lo: -bound, up: bound };
+    nn::LinearConfig { ws_init, bs_init: Some(Init::Const(0.0)), bias: true }
 }
 
 /// A learned vector `[1, 1, D]` that stands for a token to be predicted, drawn with standard deviation 0.02.

@@ -10,6 +10,7 @@ mod error;
 pub mod init;
 mod losses;
 mod position;
+mod regression;
 mod shape;
 mod vit;
 
@@ -19,5 +20,6 @@ pub use cubes::Cubes;
 pub use error::{During, NnError};
 pub use losses::Losses;
 pub use position::{Position, position_codes};
+pub use regression::{Regression, Target, Targets};
 pub use shape::{expect_kind, expect_shape};
 pub use vit::{Vit, VitConfig};

@@ -113,14 +113,14 @@ mod tests {
 
         // Token 1 is (0, 0, 1), token 6 is (1, 1, 0): everything else may change.
         let keep = Tensor::zeros([1, 4, 8, 8, 3], (Kind::Bool, Device::Cpu));
-        let _ = keep.narrow(1, 0, 2).narrow(2, 0, 4).narrow(3, 4, 4).fill_(1);
-        let _ = keep.narrow(1, 2, 2).narrow(2, 4, 4).narrow(3, 0, 4).fill_(1);
+        drop(keep.narrow(1, 0, 2).narrow(2, 0, 4).narrow(3, 4, 4).fill_(1));
+        drop(keep.narrow(1, 2, 2).narrow(2, 4, 4).narrow(3, 0, 4).fill_(1));
         let changed = clip.where_self(&keep, &(255 - &clip));
         assert!(!clip.equal(&changed));
         assert!(run(&clip).equal(&run(&changed)));
 
         let one_pixel = clip.copy();
-        let _ = one_pixel.get(0).get(3).get(7).get(2).fill_(7);
+        drop(one_pixel.get(0).get(3).get(7).get(2).fill_(7));
         assert!(!run(&clip).equal(&run(&one_pixel)));
     }
 }

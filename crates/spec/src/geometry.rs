@@ -200,10 +200,7 @@ mod tests {
     #[test]
     fn a_frame_count_that_does_not_divide_names_its_neighbours() {
         let said = spec(127, 64, [2, 8, 8]).check().unwrap_err().to_string();
-        assert_eq!(
-            said,
-            "clip.num_frames = 127 is not a multiple of the patch's 2; nearest that are: 126 and 128"
-        );
+        assert_eq!(said, "clip.num_frames = 127 is not a multiple of the patch's 2; nearest that are: 126 and 128");
         assert!(spec(128, 60, [2, 8, 8]).check().unwrap_err().to_string().contains("clip.size_px = 60"));
     }
 

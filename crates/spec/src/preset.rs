@@ -203,7 +203,8 @@ mod tests {
 
     #[test]
     fn an_unknown_preset_names_the_nearest() {
-        let said = Preset::load("lvmae-tiny", &[("lvmae-tiny-128f", ""), ("lvmae-b-128f", "")]).unwrap_err().to_string();
+        let said =
+            Preset::load("lvmae-tiny", &[("lvmae-tiny-128f", ""), ("lvmae-b-128f", "")]).unwrap_err().to_string();
         assert!(said.contains("did you mean"), "{said}");
         assert!(said.contains("presets: lvmae-tiny-128f, lvmae-b-128f"), "{said}");
     }

@@ -1,6 +1,6 @@
-use nn::{Position, Recompute, StackConfig, VitConfig};
+use nn::{Position, Recompute, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
-use tch::{Device, nn::VarStore};
+use tch::{Device, Kind, nn::VarStore};
 
 use super::*;
 use crate::{CheckedLvmae, DecoderMask, EncoderMask, LvmaeConfig};
@@ -52,7 +52,7 @@ fn with_changed_tokens(clip: &Tensor, pick: impl Fn(usize, i64) -> bool) -> Tens
         for token in (0..64).filter(|token| pick(clip_index, *token)) {
             let (t, h, w) = GRID.place(token);
             let cube = changed.get(clip_index as i64).narrow(0, t * 2, 2).narrow(1, h * 4, 4).narrow(2, w * 4, 4);
-            let _ = cube.shallow_clone().copy_(&(255 - &cube));
+            cube.shallow_clone().copy_(&(255 - &cube));
         }
     }
     assert!(!changed.equal(clip));
@@ -85,7 +85,7 @@ fn only_decoded_tokens_are_compared() {
     for (b, mask) in masks.iter().enumerate() {
         for token in 0..64 {
             let changed = codes.copy();
-            let _ = changed.get(b as i64).get(token).fill_(3.0);
+            drop(changed.get(b as i64).get(token).fill_(3.0));
             assert_eq!(loss(&changed) != base, mask.decoded.contains(&token), "clip {b}, token {token}");
         }
     }

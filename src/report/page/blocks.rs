@@ -3,7 +3,6 @@ use std::io::Cursor;
 use base64::Engine as _;
 
 use super::push;
-use crate::report::picture::Picture;
 use crate::report::svg::Drawing;
 use crate::report::theme::escape;
 
@@ -60,12 +59,6 @@ pub(crate) struct Table {
 const ZOOMED_WIDTH: u32 = 640;
 
 impl Figure {
-    /// A picture made here.
-    pub(crate) fn new(picture: &Picture, caption: &str) -> Self {
-        let (width, height) = (picture.width() as u32, picture.height() as u32);
-        Figure { png: picture.png(), width, height, caption: caption.to_owned() }
-    }
-
     /// A picture from a file's bytes; `None` when they do not start as a PNG.
     pub(crate) fn from_png(png: Vec<u8>, caption: &str) -> Option<Self> {
         let reader = png::Decoder::new(Cursor::new(&png)).read_info().ok()?;

@@ -123,7 +123,7 @@ mod tests {
             .with(Block::Text(text()))
             .with(Block::Notes(vec![text()]))
             .with(Block::Table(table))
-            .with(Block::Pictures(vec![Figure::new(&picture, EVIL)]))
+            .with(Block::Pictures(vec![Figure::from_png(picture.png(), EVIL).unwrap()]))
             .with(Block::Fold { summary: text(), text: text() });
         let (facts, footer) = (vec![(text(), text())], vec![(text(), text())]);
         let page = Page { title: text(), facts, sections: vec![section.clone(), section], footer };
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_page_asks_for_nothing_from_outside() {
         let picture = Picture::new(1, 1, vec![0; 3]).unwrap();
-        let section = Section::new("a", "b").with(Block::Pictures(vec![Figure::new(&picture, "c")]));
+        let section = Section::new("a", "b").with(Block::Pictures(vec![Figure::from_png(picture.png(), "c").unwrap()]));
         let html = Page { sections: vec![section], ..Page::default() }.html();
         assert!(html.contains("src=\"data:image/png;base64,iVBORw0KGgo"), "{html}");
         for outside in ["src=\"http", "href=\"http", "url(", "@import", "<script", "<link"] {

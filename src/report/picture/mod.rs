@@ -119,29 +119,6 @@ impl Picture {
         Ok(sheet)
     }
 
-    /// Pictures of one height next to each other, `gap` pixels apart.
-    ///
-    /// # Errors
-    /// [`ReportError::EmptySheet`], [`ReportError::SizesDiffer`] when a height differs, [`ReportError::PictureSize`].
-    pub(crate) fn side_by_side(pictures: &[Picture], gap: usize) -> Result<Self, ReportError> {
-        let Some(first) = pictures.first() else {
-            return Err(ReportError::EmptySheet { pictures: 0, columns: 1 });
-        };
-        if let Some(index) = pictures.iter().position(|p| p.height != first.height) {
-            let found = (pictures[index].width, pictures[index].height);
-            return Err(ReportError::SizesDiffer { index, first: (first.width, first.height), found });
-        }
-        let widths: usize = pictures.iter().map(|p| p.width).sum();
-        let width = gap.saturating_mul(pictures.len() - 1).saturating_add(widths);
-        let mut row = Self::filled(width, first.height, GAP_COLOUR)?;
-        let mut left = 0;
-        for picture in pictures {
-            row.paste(picture, left, 0);
-            left += picture.width + gap;
-        }
-        Ok(row)
-    }
-
     /// Copies `other` to where it lies fully inside.
     fn paste(&mut self, other: &Picture, left: usize, top: usize) {
         for y in 0..other.height {

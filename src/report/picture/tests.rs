@@ -34,12 +34,9 @@ fn a_contact_sheet_puts_each_frame_in_its_cell() {
 }
 
 #[test]
-fn upscaling_repeats_pixels_and_side_by_side_keeps_them() {
+fn upscaling_repeats_pixels() {
     let big = numbered(2, 2, 9).upscale(3).unwrap();
     assert_eq!((big.at(2, 2), big.at(3, 2), big.at(5, 5)), ([0, 0, 9], [1, 0, 9], [1, 1, 9]));
-    let row = Picture::side_by_side(&[numbered(2, 3, 1), numbered(4, 3, 2)], 1).unwrap();
-    assert_eq!((row.width(), row.height()), (7, 3));
-    assert_eq!((row.at(2, 0), row.at(3, 2)), (GAP_COLOUR, [0, 2, 2]));
 }
 
 #[test]
@@ -94,7 +91,6 @@ fn sizes_that_do_not_fit_are_errors() {
     assert!(matches!(Picture::contact_sheet(&[], 2, 1), Err(ReportError::EmptySheet { .. })));
     let two = [numbered(4, 4, 0), numbered(4, 5, 0)];
     assert!(matches!(Picture::contact_sheet(&two, 2, 1), Err(ReportError::SizesDiffer { index: 1, .. })));
-    assert!(matches!(Picture::side_by_side(&two, 1), Err(ReportError::SizesDiffer { index: 1, .. })));
     assert!(matches!(picture.overlay_grid_heat(&[0.0; 6], grid), Err(ReportError::NotTiled { .. })));
     let grid = PatchGrid { rows: 2, cols: 2 };
     assert!(matches!(picture.dim_patches(&[true; 3], grid), Err(ReportError::PatchCount { found: 3, .. })));

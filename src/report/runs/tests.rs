@@ -77,7 +77,8 @@ fn a_folder_that_is_no_run_is_refused_by_name() {
 fn a_whole_folder_becomes_a_page() {
     let png = Picture::new(2, 1, vec![0; 6]).unwrap().png();
     let eval = br#"{"probe": "knn", "rows": [{"encoder": "ours", "accuracy": 0.5, "low": 0.4, "high": 0.6,
-        "chance": 0.1, "num_train": 80, "num_test": 20, "seed": 7}]}"#;
+        "chance": 0.1, "mean_class": 0.5, "probe": "knn, k = 5", "num_train": 80, "num_test": 20, "num_failed": 0,
+        "seed": 7}]}"#;
     let whole = folder(&[
         ("resolved.toml", b"[train]\nsteps = 100\n"),
         (

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
+use eval::ResultRow;
+
 use super::Named;
 use crate::report::page::{Align, Block, Section, Table};
-use crate::report::runs::ProbeRow;
 use crate::report::svg::{Axis, Bar, BarChart, Drawing, Scale};
 use crate::report::units::Unit;
 
-const COLUMNS: [(&str, Align); 9] = [
+const COLUMNS: [(&str, Align); 10] = [
     ("probe", Align::Left),
     ("encoder", Align::Left),
     ("accuracy", Align::Right),
@@ -15,13 +16,14 @@ const COLUMNS: [(&str, Align); 9] = [
     ("chance", Align::Right),
     ("training clips", Align::Right),
     ("test clips", Align::Right),
+    ("failed", Align::Right),
     ("seed", Align::Right),
 ];
 
 /// One line of a result file, with the name that its encoder has on this page.
 struct Entry<'a> {
     encoder: String,
-    row: &'a ProbeRow,
+    row: &'a ResultRow,
 }
 
 /// Accuracy of frozen encoders: one bar per encoder over all runs, one table row per result.
@@ -44,7 +46,7 @@ pub(super) fn section(all: &[Named<'_>]) -> Option<Section> {
     {
         let mut cells = vec![(*probe).to_owned(), encoder.clone()];
         cells.extend([row.accuracy, row.low, row.high, row.chance].map(|share| Unit::Share.text(share)));
-        cells.extend([row.num_train, row.num_test, row.seed].map(|n| n.to_string()));
+        cells.extend([row.num_train, row.num_test, row.num_failed, row.seed as usize].map(|n| n.to_string()));
         table.push(cells);
     }
     let intro = "How well the classes can be read off a frozen encoder. Bars are means over seeds, whiskers reach from \
@@ -55,8 +57,8 @@ pub(super) fn section(all: &[Named<'_>]) -> Option<Section> {
 /// One bar per encoder, in the colour that its place among all `encoders` gives it.
 fn accuracy_bars(probe: &str, entries: &[Entry<'_>], encoders: &[&str]) -> Drawing {
     let bar = |(colour, name): (usize, &&str)| {
-        let rows: Vec<&ProbeRow> = entries.iter().filter(|e| e.encoder == **name).map(|e| e.row).collect();
-        let mean = |value: fn(&ProbeRow) -> f64| rows.iter().map(|r| value(r)).sum::<f64>() / rows.len() as f64;
+        let rows: Vec<&ResultRow> = entries.iter().filter(|e| e.encoder == **name).map(|e| e.row).collect();
+        let mean = |value: fn(&ResultRow) -> f64| rows.iter().map(|r| value(r)).sum::<f64>() / rows.len() as f64;
         let low = rows.iter().map(|r| r.low).reduce(f64::min)?;
         let high = rows.iter().map(|r| r.high).reduce(f64::max)?;
         let (value, chance) = (mean(|r| r.accuracy), Some(mean(|r| r.chance)));
@@ -84,14 +86,17 @@ mod tests {
 
     #[test]
     fn a_bar_is_the_mean_over_seeds_and_its_whisker_spans_them_all() {
-        let row = |accuracy: f64, low: f64, high: f64, seed: u64| ProbeRow {
+        let row = |accuracy: f64, low: f64, high: f64, seed: u64| ResultRow {
             encoder: String::new(),
+            probe: String::new(),
             accuracy,
             low,
             high,
+            mean_class: accuracy,
             chance: 0.1,
             num_train: 80,
             num_test: 20,
+            num_failed: 0,
             seed,
         };
         let rows = [row(0.5, 0.4, 0.6, 0), row(0.7, 0.65, 0.8, 1), row(0.2, 0.1, 0.3, 0)];

@@ -26,7 +26,7 @@ fn naive(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>) -> Tensor {
                 let total: f64 = weights.iter().sum();
                 for c in 0..d {
                     let mixed: f64 = (0..m).map(|j| weights[j as usize] / total * at(v, j, c)).sum();
-                    let _ = out.get(bi).get(i).get(hi * d + c).fill_(mixed);
+                    drop(out.get(bi).get(i).get(hi * d + c).fill_(mixed));
                 }
             }
         }
@@ -40,7 +40,7 @@ fn fused_attention_equals_the_sum_over_keys() {
     let made = |n: i64| Tensor::randn([2, 3, n, 4], (Kind::Float, Device::Cpu));
     let (q, k, v) = (made(5), made(7), made(7));
     let sees = Tensor::rand([5, 7], (Kind::Float, Device::Cpu)).gt(0.4);
-    let _ = sees.select(1, 0).fill_(1);
+    drop(sees.select(1, 0).fill_(1));
     let mask = additive_mask(&sees).unwrap();
     for mask in [None, Some(&mask)] {
         let worst = (attention(&q, &k, &v, mask) - naive(&q, &k, &v, mask)).abs().max().double_value(&[]);
@@ -56,7 +56,7 @@ fn a_hidden_key_changes_nothing_bit_for_bit() {
     let mask = additive_mask(&Tensor::ones([6, 6], (Kind::Bool, Device::Cpu)).tril(0)).unwrap();
     let x = tokens(6);
     let changed = x.copy();
-    let _ = changed.narrow(1, 4, 2).fill_(9.0);
+    drop(changed.narrow(1, 4, 2).fill_(9.0));
     let run = |x: &Tensor| stack.forward(x.shallow_clone(), Some(&mask)).unwrap();
     let (a, b) = (run(&x), run(&changed));
     assert!(a.narrow(1, 0, 4).equal(&b.narrow(1, 0, 4)));
@@ -89,7 +89,7 @@ fn cross_attention_does_not_mix_queries() {
     let block = CrossBlock::new(vs.root(), &CFG);
     let (queries, memory) = (tokens(4), tokens(9));
     let changed = queries.copy();
-    let _ = changed.select(1, 2).fill_(1.0);
+    drop(changed.select(1, 2).fill_(1.0));
     let (a, b) = (block.forward(&queries, &memory, None), block.forward(&changed, &memory, None));
     assert!(a.narrow(1, 0, 2).equal(&b.narrow(1, 0, 2)) && a.select(1, 3).equal(&b.select(1, 3)));
     assert!(!a.select(1, 2).equal(&b.select(1, 2)));

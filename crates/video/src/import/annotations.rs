@@ -49,7 +49,7 @@ impl Annotations {
             Annotations::Csv(path) => read_csv(path)?,
             Annotations::Diving48 { entries, vocabulary } => read_diving48(entries, vocabulary.as_deref())?,
         };
-        std::fs::read_dir(folder).map_err(io_error("read folder", folder))?;
+        std::fs::read_dir(folder).map_err(io_error("read", folder))?;
         let names: BTreeSet<&String> = segments.iter().map(|segment| &segment.file).collect();
         let source = |name: &&String| Source { name: (*name).clone(), path: folder.join(name) };
         let (files, missing): (Vec<_>, Vec<_>) = names.iter().map(source).partition(|file| file.path.is_file());

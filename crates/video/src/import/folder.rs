@@ -33,12 +33,12 @@ pub(super) fn list(folder: &Path) -> Result<Listing, VideoError> {
 
 /// Adds the files below `dir`; `seen` keeps links from leading in a circle.
 fn walk(root: &Path, dir: &Path, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<Source>) -> Result<(), VideoError> {
-    let real = dir.canonicalize().map_err(io_error("read folder", dir))?;
+    let real = dir.canonicalize().map_err(io_error("read", dir))?;
     if !seen.insert(real) {
         return Ok(());
     }
-    for entry in std::fs::read_dir(dir).map_err(io_error("read folder", dir))? {
-        let path = entry.map_err(io_error("read folder", dir))?.path();
+    for entry in std::fs::read_dir(dir).map_err(io_error("read", dir))? {
+        let path = entry.map_err(io_error("read", dir))?.path();
         if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
             continue;
         }

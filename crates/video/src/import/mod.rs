@@ -188,6 +188,7 @@ fn list(options: &ImportOptions) -> Result<Listing, VideoError> {
     let excluded = |s: &Wanted| s.label.is_some_and(|label| options.exclude_labels.contains(&listing.classes[label]));
     let grouped = |s: &Wanted| options.groups.as_ref().is_none_or(|groups| groups.contains(&s.group));
     listing.segments.retain(|segment| grouped(segment) && !excluded(segment));
+    remove_classes(&mut listing, &options.exclude_labels);
     let wanted: BTreeSet<&str> = listing.segments.iter().map(|segment| segment.file.as_str()).collect();
     listing.files.retain(|file| wanted.contains(file.name.as_str()));
     listing.missing.retain(|name| wanted.contains(name.as_str()));
@@ -200,6 +201,16 @@ fn list(options: &ImportOptions) -> Result<Listing, VideoError> {
         return Err(VideoError::NothingToImport { path: options.folder.clone(), problem });
     }
     Ok(listing)
+}
+
+/// Takes classes that have no segments any more off the list; the others move up.
+fn remove_classes(listing: &mut Listing, excluded: &BTreeSet<String>) {
+    let kept: Vec<usize> =
+        (0..listing.classes.len()).filter(|label| !excluded.contains(&listing.classes[*label])).collect();
+    for segment in &mut listing.segments {
+        segment.label = segment.label.and_then(|label| kept.binary_search(&label).ok());
+    }
+    listing.classes.retain(|class| !excluded.contains(class));
 }
 
 /// A misspelled filter must not leave out, or keep, everything in silence.

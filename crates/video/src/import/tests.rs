@@ -94,6 +94,18 @@ fn a_table_gives_labels_groups_and_times() {
 }
 
 #[test]
+fn an_excluded_class_is_gone_and_the_others_move_up() {
+    let dir = videos(&["jump/a.mp4", "other/b.mp4", "run/c.mp4"]);
+    let mut options = options(dir.path(), "clips.h5");
+    options.exclude_labels = ["other".to_owned()].into();
+    run(&options).unwrap();
+    let store = ClipStore::open(&options.store).unwrap();
+    assert_eq!(store.classes(), ["jump", "run"]);
+    let rows: Vec<_> = store.segments().iter().map(|s| (s.id.as_str(), s.label)).collect();
+    assert_eq!(rows, [("jump/a.mp4", 0), ("run/c.mp4", 1)]);
+}
+
+#[test]
 fn a_diving48_entry_counts_in_source_frames() {
     let dir = videos(&["AbC_d_00002.mp4"]);
     let entries = dir.path().join("train.json");
