@@ -1,1 +1,9 @@
-//! it
+//! What crosses rooms: who may use whom, and the program as a process.
+
+mod arrows;
+mod bad_input;
+mod fixture;
+mod folder;
+mod interrupted;
+mod presets;
+mod program;

@@ -4,9 +4,6 @@ use tch::{TchError, Tensor};
 
 use crate::CheckedTokenizer;
 
-fn v(n: &str) -> bool {
-    std::env::var(n).is_ok()
-}
 const CUBE: [i64; 3] = [3, 3, 3];
 const POINT: [i64; 3] = [1, 1, 1];
 
@@ -26,15 +23,7 @@ impl ResBlock {
                 FrameGroupNorm::new(&(path / "norm1"), c_in, num_groups)?,
                 FrameGroupNorm::new(&(path / "norm2"), c_out, num_groups)?,
             ],
-            convs: {
-                let c = [cube("conv1", c_in)?, cube("conv2", c_out)?];
-                if v("ZERO") {
-                    tch::no_grad(|| {
-                        let _ = (path / "conv2").get("weight").unwrap().zero_();
-                    });
-                }
-                c
-            },
+            convs: [cube("conv1", c_in)?, cube("conv2", c_out)?.zeroed()?],
             skip: match c_in == c_out {
                 true => None,
                 false => Some(CausalConv3d::new(&(path / "skip"), c_in, c_out, Conv3dConfig::same(POINT))?),
@@ -65,8 +54,8 @@ fn run(blocks: &[ResBlock], x: Tensor) -> Result<Tensor, NnError> {
     blocks.iter().try_fold(x, |x, block| block.forward(&x))
 }
 
-/// Frames to latents: stem, levels of residual blocks with average pooling between them, a tail of residual blocks, one
-/// channel per FSQ dimension (MAGVIT 3D-VQ).
+/// Frames to latents: stem, levels of residual blocks with strided convolutions between them, a tail of residual blocks, one
+/// channel per FSQ dimension.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     stem_patch: [i64; 3],
@@ -117,13 +106,13 @@ impl Encoder {
                 x = down.forward(&x)?;
             }
         }
-        let x = run(&self.tail, x)?;
-        let x = if v("NONORM") { x } else { self.norm.forward(&x)?.f_silu().during("encoding")? };
+        let x = self.norm.forward(&run(&self.tail, x)?)?.f_silu().during("encoding")?;
         self.head.forward(&x)?.f_permute([0, 2, 3, 4, 1]).during("encoding")
     }
 }
 
-/// Quantized latents to frames: the encoder's mirror, with nearest-neighbour up-sampling followed by a convolution.
+/// Quantized latents to frames: the encoder's mirror, with depth-to-space between levels. No normalization stands before the
+/// last convolution: it would take away each frame's brightness and contrast, which the output has to have.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     stem_patch: [i64; 3],
@@ -133,7 +122,6 @@ pub(crate) struct Decoder {
     levels: Vec<Vec<ResBlock>>,
     /// After each level but the last: stride and the convolution at the finer grid.
     ups: Vec<([i64; 3], CausalConv3d)>,
-    norm: FrameGroupNorm,
     head: CausalConv3d,
 }
 
@@ -160,8 +148,7 @@ impl Decoder {
             tail: blocks(&(path / "tail"), count, [last, last], groups)?,
             levels,
             ups,
-            norm: FrameGroupNorm::new(&(path / "norm"), first, groups)?,
-            head: CausalConv3d::new(&(path / "head"), first, pixels, Conv3dConfig::same(CUBE))?,
+            head: CausalConv3d::new(&(path / "head"), first, pixels, Conv3dConfig::same(CUBE))?.zeroed()?,
         })
     }
 
@@ -175,11 +162,7 @@ impl Decoder {
                 x = unfold_space(&conv.forward(&x)?, *stride).during("decoding")?;
             }
         }
-        let x = if v("DNONORM") {
-            self.head.forward(&x)?
-        } else {
-            self.head.forward(&self.norm.forward(&x)?.f_silu().during("decoding")?)?
-        };
+        let x = self.head.forward(&x)?;
         unfold_space(&x, self.stem_patch).and_then(|x| x.f_permute([0, 2, 3, 4, 1])).during("decoding")
     }
 }
@@ -188,13 +171,8 @@ impl Decoder {
 fn fold_space(x_bthwc: &Tensor, cube: [i64; 3]) -> Result<Tensor, TchError> {
     let (b, t, h, w, c) = x_bthwc.size5()?;
     let [ct, ch, cw] = cube;
-    x_bthwc.f_reshape([b, t / ct, ct, h / ch, ch, w / cw, cw, c])?.f_permute([0, 1, 3, 5, 2, 4, 6, 7])?.f_reshape([
-        b,
-        t / ct,
-        h / ch,
-        w / cw,
-        ct * ch * cw * c,
-    ])
+    let cubes = x_bthwc.f_reshape([b, t / ct, ct, h / ch, ch, w / cw, cw, c])?.f_permute([0, 1, 3, 5, 2, 4, 6, 7])?;
+    cubes.f_reshape([b, t / ct, h / ch, w / cw, ct * ch * cw * c])
 }
 
 /// The inverse of [`fold_space`] on features: `[B, t h w C, T, H, W]` to `[B, C, T t, H h, W w]` (depth to space).

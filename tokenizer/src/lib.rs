@@ -24,8 +24,10 @@
 //!
 //! - No adversarial and no perceptual loss: both need a network trained elsewhere or a second optimizer. Reconstructions
 //!   are blurrier; codes and priorities work the same way.
-//! - Convolutions are causal (MAGVIT-v2) and normalization is per frame, so that a window can be cut short without
-//!   changing what came before. MAGVIT-v1, which the paper cites, looks both ways.
+//! - From MAGVIT-v2, not v1: causal convolutions, strided down-sampling and depth-to-space. Average pooling and nearest
+//!   neighbours, v1's pair, cannot pass a 2x2 detail from the fine grid to the coarse one in a single step.
+//! - Normalization is per frame, so that a window can be cut short without changing what came before. None stands before
+//!   the decoder's last layer, which has to bring out each frame's own brightness and contrast.
 //! - `stem_patch` can fold pixels into channels before the first layer, which makes training on a CPU possible.
 //! - Not published, chosen here: FSQ levels, scorer widths, the kind of differentiable top-k, channel multipliers for
 //!   2x16x16, normalization groups.

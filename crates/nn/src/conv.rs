@@ -60,6 +60,16 @@ impl CausalConv3d {
         Ok(CausalConv3d { weight, bias, stride, pad_before: kt - stride[0], pad_space: [around(1), around(2)] })
     }
 
+    /// Sets the weights to zero, so that training starts without this layer's random contribution: for the last layer of a
+    /// residual branch or of a decoder.
+    ///
+    /// # Errors
+    /// [`NnError::Torch`].
+    pub fn zeroed(mut self) -> Result<Self, NnError> {
+        tch::no_grad(|| self.weight.f_zero_()).during("zeroing a convolution")?;
+        Ok(self)
+    }
+
     /// `x_bcthw` `[B, C_in, T, H, W]` to `[B, C_out, T / stride, H / stride, W / stride]`.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Listing, Source, Span, Wanted};
 use crate::VideoError;
-use crate::h5::io_error;
+use crate::spool::io_error;
 
 /// Where labels and groups come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

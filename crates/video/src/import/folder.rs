@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Listing, Source, Span, Wanted};
 use crate::VideoError;
-use crate::h5::io_error;
+use crate::spool::io_error;
 
 /// Endings of what lies beside videos and is none: annotations, notes and our own stores.
-const SIDE_FILES: [&str; 8] = ["csv", "json", "txt", "md", "h5", "tmp", "lock", "part"];
+const SIDE_FILES: [&str; 9] = ["csv", "json", "txt", "md", "h5", "tmp", "lock", "part", "journal"];
 
 /// All files of a folder and its sub-folders. Where none lies at the top, the first sub-folder's name is the class.
 pub(super) fn list(folder: &Path) -> Result<Listing, VideoError> {

@@ -12,20 +12,19 @@
 //! Texts are variable-length UTF-8. h5py and h5dump read all of it without a plug-in.
 
 mod reader;
-mod tables;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use reader::ClipStore;
-use serde::Serialize;
-pub use writer::{ClipStoreWriter, NewVideo, StoreOptions};
+use serde::{Deserialize, Serialize};
+pub use writer::{ClipStoreWriter, Done, NewVideo, StoreOptions};
 
 /// The kind of this store, the end of its `format` attribute.
 pub(crate) const KIND: &str = "clip store";
 
 /// One video of a clip store.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Video {
     /// Path relative to the imported folder, `/` between folders.
     pub name: String,
@@ -70,7 +69,7 @@ pub struct Segment {
 }
 
 /// A file that was not imported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
     /// Path relative to the imported folder.
     pub name: String,

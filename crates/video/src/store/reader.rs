@@ -177,7 +177,7 @@ fn texts(file: &File, name: &str, len: usize) -> hdf5::Result<Vec<String>> {
     Ok(column::<VarLenUnicode>(file, name, len)?.into_iter().map(|text| text.as_str().to_owned()).collect())
 }
 
-pub(super) fn read_videos(file: &File, len: usize) -> hdf5::Result<Vec<Video>> {
+fn read_videos(file: &File, len: usize) -> hdf5::Result<Vec<Video>> {
     let names = texts(file, "videos/name", len)?;
     let hashes = texts(file, "videos/content_hash", len)?;
     let first: Vec<u64> = column(file, "videos/first_frame", len)?;
@@ -217,7 +217,7 @@ fn read_segments(file: &File, len: usize) -> hdf5::Result<Vec<Segment>> {
     Ok(ids.into_iter().zip(groups).enumerate().map(row).collect())
 }
 
-pub(super) fn read_rejected(file: &File, len: usize) -> hdf5::Result<Vec<Rejected>> {
+fn read_rejected(file: &File, len: usize) -> hdf5::Result<Vec<Rejected>> {
     let names = texts(file, "rejected/name", len)?;
     let reasons = texts(file, "rejected/reason", len)?;
     let hashes = texts(file, "rejected/content_hash", len)?;

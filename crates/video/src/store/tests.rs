@@ -35,14 +35,17 @@ fn finish(writer: ClipStoreWriter) -> String {
     writer.finish(&[segment(0, 1), segment(1, -1)], &["a".to_owned(), "b".to_owned()]).unwrap()
 }
 
+fn gone() -> Rejected {
+    Rejected { name: "bad".to_owned(), reason: "no frames".to_owned(), content_hash: "00".to_owned() }
+}
+
 fn written() -> (TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("clips.h5");
     let (mut writer, _) = begin(&path);
     add(&mut writer, 0, 5);
-    let gone = Rejected { name: "bad".to_owned(), reason: "no frames".to_owned(), content_hash: "00".to_owned() };
     writer.push_frame(&[9; 5000]).unwrap();
-    writer.reject(gone).unwrap();
+    writer.reject(gone()).unwrap();
     add(&mut writer, 1, 3);
     finish(writer);
     (dir, path)
@@ -109,28 +112,44 @@ fn an_interrupted_store_goes_on_to_the_same_id() {
 }
 
 #[test]
-fn a_half_written_tail_is_cut_off() {
+fn whatever_a_killed_process_left_the_same_file_comes_out() {
+    let (_dir, whole) = written();
+    let expected = std::fs::read(&whole).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("clips.h5");
     let (mut writer, _) = begin(&path);
     add(&mut writer, 0, 5);
+    writer.reject(gone()).unwrap();
     add(&mut writer, 1, 3);
     drop(writer);
-    // As if the process had ended between the columns of the second video.
-    let file = hdf5::File::open_rw(dir.path().join("clips.h5.tmp")).unwrap();
-    file.dataset("videos/width_px").unwrap().resize((1,)).unwrap();
-    file.close().unwrap();
-    let (mut writer, _) = begin(&path);
-    assert_eq!(writer.videos().len(), 1);
-    add(&mut writer, 1, 3);
-    finish(writer);
-    assert_eq!(ClipStore::open(&path).unwrap().read_jpegs(1, &[2]).unwrap(), [frame(1, 2)]);
+    let (part, journal) = (dir.path().join("clips.h5.part"), dir.path().join("clips.h5.journal"));
+    let (data, lines) = (std::fs::read(&part).unwrap(), std::fs::read(&journal).unwrap());
+    // Journal cut anywhere with all data, and the other way round.
+    let cuts = (0..lines.len()).step_by(9).map(|len| (data.len(), len));
+    for (data_len, journal_len) in cuts.chain((0..data.len()).step_by(997).map(|len| (len, lines.len()))) {
+        std::fs::write(&part, &data[..data_len]).unwrap();
+        std::fs::write(&journal, &lines[..journal_len]).unwrap();
+        let (mut writer, _) = begin(&path);
+        let num_done = writer.done().len();
+        if num_done < 1 {
+            add(&mut writer, 0, 5);
+        }
+        if num_done < 2 {
+            writer.reject(gone()).unwrap();
+        }
+        if num_done < 3 {
+            add(&mut writer, 1, 3);
+        }
+        finish(writer);
+        assert!(std::fs::read(&path).unwrap() == expected, "{data_len} bytes, journal {journal_len}");
+        std::fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]
-fn an_unreadable_rest_is_made_again_and_the_reason_is_told() {
+fn a_journal_that_is_not_ours_is_made_again_and_the_reason_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("clips.h5.tmp"), "rubbish").unwrap();
+    std::fs::write(dir.path().join("clips.h5.journal"), "rubbish\n").unwrap();
     let (writer, start) = begin(&dir.path().join("clips.h5"));
     assert!(matches!(start, Begin::Again(_)), "{start:?}");
     assert!(writer.videos().is_empty());

@@ -1,24 +1,46 @@
 use std::path::Path;
 
-use hdf5::Dataset;
+use hdf5::File;
+use serde::{Deserialize, Serialize};
 
-use super::tables::{
-    REJECTED_COLUMNS, VIDEO_COLUMNS, append_rejected, append_video, create_tables, whole_rows, write_segments,
-};
 use super::{KIND, Rejected, Segment, Video};
-use crate::h5::{self, At, Begin, Unfinished};
+use crate::h5::{self, At};
+use crate::spool::{Begin, Spool};
 use crate::{Decoded, VideoError};
 
-/// Frames are handed to HDF5 in pieces of this size: always the same ones, so that equal frames give equal files.
-const PIECE_BYTES: usize = 4 << 20;
-
 /// What every video of a store has in common.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoreOptions {
     /// Shorter side of the frames, pixels.
     pub short_side_px: u32,
     /// Cap on the frame rate; `None` keeps the files' own.
     pub max_frames_per_sec: Option<f64>,
+}
+
+/// First line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Header {
+    kind: String,
+    format_version: u32,
+    options: StoreOptions,
+}
+
+/// One line of the journal.
+#[derive(Debug, Serialize, Deserialize)]
+enum Row {
+    Video { video: Video, frame_bytes: Vec<u32> },
+    Rejected(Rejected),
+}
+
+/// What became of one file of an import, in the order of the files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// Path relative to the imported folder.
+    pub name: String,
+    /// BLAKE3 of the file, hex.
+    pub content_hash: String,
+    /// Whether it became a video of the store.
+    pub is_video: bool,
 }
 
 /// A video whose frames have all been given to [`ClipStoreWriter::push_frame`].
@@ -32,59 +54,41 @@ pub struct NewVideo<'a> {
     pub decoded: Decoded,
 }
 
-/// Writes a clip store, video by video. Until [`ClipStoreWriter::finish`] it is `NAME.tmp`, and whatever was
-/// committed before this process ends, however it ends, is kept.
+/// Writes a clip store, video by video. Until [`ClipStoreWriter::finish`] it is `NAME.part` and `NAME.journal`, and
+/// whatever was committed before this process ends, however it ends, is kept.
 #[derive(Debug)]
 pub struct ClipStoreWriter {
-    unfinished: Unfinished,
-    blob: Dataset,
-    offset: Dataset,
+    spool: Spool,
+    options: StoreOptions,
+    done: Vec<Done>,
     videos: Vec<Video>,
     rejected: Vec<Rejected>,
-    /// Bytes of `blob` that belong to committed videos and to the frames pushed since.
-    blob_bytes: u64,
-    /// Frames pushed since the last commit: the end of each within `blob`.
-    ends: Vec<u64>,
-    /// Bytes pushed and not yet handed to HDF5.
-    piece: Vec<u8>,
+    /// Length of every frame of `videos`.
+    frame_bytes: Vec<u32>,
+    /// Lengths of the frames pushed since the last commit.
+    pushed: Vec<u32>,
 }
 
 impl ClipStoreWriter {
-    /// Begins the store `path`, or goes on with an interrupted one after checking what is in it.
+    /// Begins the store `path`, or goes on with an interrupted one.
     ///
     /// # Errors
     /// [`VideoError::Exists`], [`VideoError::Busy`], [`VideoError::CannotResume`] when the options differ, and what
-    /// the disk and HDF5 say.
+    /// the disk says.
     pub fn begin(path: &Path, options: StoreOptions) -> Result<(Self, Begin), VideoError> {
-        let (mut unfinished, mut begin) = Unfinished::begin(path)?;
-        if begin == Begin::Resumed && h5::text(unfinished.file(), "format").is_err() {
-            // It was stopped before its tables were there.
-            unfinished = unfinished.again()?;
-            begin = Begin::Fresh;
-        }
-        let path = unfinished.path().to_owned();
-        if begin != Begin::Resumed {
-            create_tables(unfinished.file(), options).at(&path, "create")?;
-            unfinished.flush()?;
-        }
-        expect_options(&unfinished, options)?;
-        let (videos, rejected) = whole_rows(unfinished.file()).at(&path, "read")?;
-        let file = unfinished.file();
-        let (blob, offset) =
-            file.dataset("frames/blob").and_then(|b| Ok((b, file.dataset("frames/offset")?))).at(&path, "read")?;
-        let (counts, no_frames) = ((videos.len(), rejected.len()), Vec::new());
-        let mut writer = ClipStoreWriter {
-            unfinished,
-            blob,
-            offset,
-            videos,
-            rejected,
-            blob_bytes: 0,
-            ends: no_frames,
-            piece: Vec::new(),
-        };
-        writer.keep(counts.0, counts.1)?;
+        let header = Header { kind: KIND.to_owned(), format_version: h5::FORMAT_VERSION, options };
+        let (spool, begin, found, rows) = Spool::begin::<Header, Row>(path, &header)?;
+        expect_header(&spool, &found, &header)?;
+        let (done, videos, rejected, frame_bytes, pushed) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut writer = ClipStoreWriter { spool, options, done, videos, rejected, frame_bytes, pushed };
+        rows.into_iter().for_each(|row| writer.add(row));
         Ok((writer, begin))
+    }
+
+    /// Files with a verdict, in order.
+    pub fn done(&self) -> &[Done] {
+        &self.done
     }
 
     /// Videos committed so far.
@@ -97,133 +101,144 @@ impl ClipStoreWriter {
         &self.rejected
     }
 
-    /// Drops everything but the first `num_videos` videos and `num_rejected` rejected files.
+    /// Drops everything but the first `num_done` files.
     ///
     /// # Errors
-    /// What HDF5 says.
-    pub fn keep(&mut self, num_videos: usize, num_rejected: usize) -> Result<(), VideoError> {
+    /// What the disk says.
+    pub fn keep(&mut self, num_done: usize) -> Result<(), VideoError> {
+        self.spool.keep(num_done)?;
+        self.done.truncate(num_done);
+        let num_videos = self.done.iter().filter(|done| done.is_video).count();
         self.videos.truncate(num_videos);
-        self.rejected.truncate(num_rejected);
-        let num_frames = self.num_frames();
-        let cut = || -> hdf5::Result<u64> {
-            let file = self.unfinished.file();
-            for (names, len) in [(&VIDEO_COLUMNS[..], self.videos.len()), (&REJECTED_COLUMNS[..], self.rejected.len())]
-            {
-                for name in names {
-                    file.dataset(name)?.resize((len,))?;
-                }
-            }
-            self.offset.resize((num_frames + 1,))?;
-            let blob_bytes = h5::read_range::<u64>(&self.offset, num_frames, num_frames + 1)?[0];
-            self.blob.resize((blob_bytes as usize,))?;
-            Ok(blob_bytes)
-        };
-        self.blob_bytes = cut().at(self.unfinished.path(), "cut")?;
-        self.drop_frames();
-        self.unfinished.flush()
+        self.rejected.truncate(self.done.len() - num_videos);
+        self.frame_bytes.truncate(self.num_frames() as usize);
+        self.pushed.clear();
+        Ok(())
     }
 
     /// Takes the next frame, as JPEG, of the video that is being written.
     ///
     /// # Errors
-    /// [`VideoError::DiskFull`], and what HDF5 says.
+    /// [`VideoError::DiskFull`], and what the disk says.
     pub fn push_frame(&mut self, jpeg: &[u8]) -> Result<(), VideoError> {
-        self.piece.extend_from_slice(jpeg);
-        let end = self.ends.last().copied().unwrap_or(self.blob_bytes) + jpeg.len() as u64;
-        self.ends.push(end);
-        if self.piece.len() >= PIECE_BYTES { self.write_piece() } else { Ok(()) }
+        let len = u32::try_from(jpeg.len());
+        self.pushed.push(len.map_err(|_over| VideoError::Jpeg { problem: "it has more than 4 GiB".to_owned() })?);
+        self.spool.push(jpeg)
     }
 
-    /// Completes the video whose frames were pushed, and makes it safe.
+    /// Completes the video whose frames were pushed.
     ///
     /// # Errors
-    /// [`VideoError::DiskFull`], and what HDF5 says.
+    /// [`VideoError::DiskFull`], and what the disk says.
     pub fn commit(&mut self, new: NewVideo<'_>) -> Result<(), VideoError> {
-        self.write_piece()?;
+        let num_frames = new.decoded.num_frames;
+        if num_frames as usize != self.pushed.len() {
+            let what = format!("number of frames of {:?}", new.name);
+            return Err(VideoError::OutOfRange { what, index: num_frames.into(), len: self.pushed.len() as u64 + 1 });
+        }
         let video = Video {
             name: new.name.to_owned(),
-            first_frame: self.num_frames() as u64,
-            num_frames: new.decoded.num_frames,
+            first_frame: self.num_frames(),
+            num_frames,
             frames_per_sec: new.decoded.frames_per_sec,
             source_frames_per_sec: new.decoded.source_frames_per_sec,
             height_px: new.decoded.height_px,
             width_px: new.decoded.width_px,
             content_hash: new.content_hash.to_owned(),
         };
-        let pushed = self.ends.len() as u64;
-        if u64::from(video.num_frames) != pushed {
-            let what = format!("number of frames pushed for {:?}", video.name);
-            return Err(VideoError::OutOfRange { what, index: video.num_frames.into(), len: pushed + 1 });
-        }
-        let write = || {
-            h5::append(&self.offset, &self.ends)?;
-            append_video(self.unfinished.file(), &video)
-        };
-        write().at(self.unfinished.path(), "write")?;
-        self.blob_bytes = self.ends.last().copied().unwrap_or(self.blob_bytes);
-        self.ends.clear();
-        self.videos.push(video);
-        self.unfinished.flush()
+        let row = Row::Video { video, frame_bytes: std::mem::take(&mut self.pushed) };
+        self.spool.commit(&row)?;
+        self.add(row);
+        Ok(())
     }
 
     /// Drops the frames pushed since the last commit and notes that the file is not used.
     ///
     /// # Errors
-    /// What HDF5 says.
+    /// What the disk says.
     pub fn reject(&mut self, rejected: Rejected) -> Result<(), VideoError> {
-        self.drop_frames();
-        self.unfinished.expect_room(0)?;
-        append_rejected(self.unfinished.file(), &rejected).at(self.unfinished.path(), "write")?;
-        self.rejected.push(rejected);
-        self.unfinished.flush()
-    }
-
-    /// Writes segments and classes, names the store by its contents and gives the file its final name.
-    /// Returns the store's id.
-    ///
-    /// # Errors
-    /// [`VideoError::DiskFull`], and what the disk and HDF5 say.
-    pub fn finish(mut self, segments: &[Segment], classes: &[String]) -> Result<String, VideoError> {
-        self.drop_frames();
-        self.unfinished.expect_room(segments.len() as u64 * 256)?;
-        let store_id = self.store_id(segments, classes).at(self.unfinished.path(), "read")?;
-        let write = || {
-            self.blob.resize((self.blob_bytes as usize,))?;
-            write_segments(self.unfinished.file(), segments, classes)?;
-            h5::set_text(self.unfinished.file(), "store_id", &store_id)
-        };
-        write().at(self.unfinished.path(), "write")?;
-        let ClipStoreWriter { unfinished, blob, offset, .. } = self;
-        drop((blob, offset));
-        unfinished.finish()?;
-        Ok(store_id)
-    }
-
-    fn num_frames(&self) -> usize {
-        self.videos.last().map_or(0, |video| (video.first_frame + u64::from(video.num_frames)) as usize)
-    }
-
-    fn drop_frames(&mut self) {
-        self.ends.clear();
-        self.piece.clear();
-    }
-
-    fn write_piece(&mut self) -> Result<(), VideoError> {
-        self.unfinished.expect_room(self.piece.len() as u64)?;
-        let stop = self.ends.last().copied().unwrap_or(self.blob_bytes) as usize;
-        let start = stop - self.piece.len();
-        let write = || {
-            // Rejected frames may have left the blob longer than what is in use.
-            self.blob.resize((stop.max(self.blob.size()),))?;
-            self.blob.write_slice(&self.piece, start..stop)
-        };
-        write().at(self.unfinished.path(), "write")?;
-        self.piece.clear();
+        self.pushed.clear();
+        self.spool.drop_row()?;
+        let row = Row::Rejected(rejected);
+        self.spool.commit(&row)?;
+        self.add(row);
         Ok(())
     }
 
+    /// Writes the HDF5 file, named by its contents, and gives it its final name. Returns the store's id.
+    ///
+    /// # Errors
+    /// [`VideoError::DiskFull`], and what the disk and HDF5 say.
+    pub fn finish(self, segments: &[Segment], classes: &[String]) -> Result<String, VideoError> {
+        let ClipStoreWriter { spool, options, videos, rejected, frame_bytes, .. } = self;
+        let tables = Tables { options, videos: &videos, rejected: &rejected, segments, classes };
+        let mut offset = Vec::with_capacity(frame_bytes.len() + 1);
+        offset.push(0);
+        offset.extend(frame_bytes.iter().scan(0, |end, len| {
+            *end += u64::from(*len);
+            Some(*end)
+        }));
+        let store_id = tables.store_id(&offset);
+        spool.finish(|spool, file| {
+            let path = spool.final_path().to_owned();
+            tables.write(file, &store_id).at(&path, "write")?;
+            h5::write_column(file, "frames/offset", &offset).at(&path, "write")?;
+            let blob = h5::create_column::<u8>(file, "frames/blob", spool.data_bytes() as usize).at(&path, "write")?;
+            let piece = |start: u64, bytes: &[u8]| {
+                let start = start as usize;
+                blob.write_slice(bytes, start..start + bytes.len()).at(&path, "write")
+            };
+            spool.read_data(piece)
+        })?;
+        Ok(store_id)
+    }
+
+    fn num_frames(&self) -> u64 {
+        self.videos.last().map_or(0, |video| video.first_frame + u64::from(video.num_frames))
+    }
+
+    fn add(&mut self, row: Row) {
+        let (name, content_hash, is_video) = match row {
+            Row::Video { video, frame_bytes } => {
+                let named = (video.name.clone(), video.content_hash.clone(), true);
+                self.frame_bytes.extend(frame_bytes);
+                self.videos.push(video);
+                named
+            }
+            Row::Rejected(rejected) => {
+                let named = (rejected.name.clone(), rejected.content_hash.clone(), false);
+                self.rejected.push(rejected);
+                named
+            }
+        };
+        self.done.push(Done { name, content_hash, is_video });
+    }
+}
+
+fn expect_header(spool: &Spool, found: &Header, wanted: &Header) -> Result<(), VideoError> {
+    let fields = |header: &Header| {
+        [
+            ("kind", header.kind.clone()),
+            ("format_version", header.format_version.to_string()),
+            ("short_side_px", header.options.short_side_px.to_string()),
+            ("max_frames_per_sec", format!("{:?}", header.options.max_frames_per_sec)),
+        ]
+    };
+    spool.expect_equal(&fields(found), &fields(wanted))
+}
+
+/// The tables of a store that is about to be written.
+struct Tables<'a> {
+    options: StoreOptions,
+    videos: &'a [Video],
+    rejected: &'a [Rejected],
+    segments: &'a [Segment],
+    classes: &'a [String],
+}
+
+impl Tables<'_> {
     /// BLAKE3 over everything that a clip depends on: tables, classes and where each frame lies.
-    fn store_id(&self, segments: &[Segment], classes: &[String]) -> hdf5::Result<String> {
+    fn store_id(&self, offset: &[u64]) -> String {
         let mut hasher = blake3::Hasher::new();
         let mut add = |text: String| {
             hasher.update(&(text.len() as u64).to_le_bytes());
@@ -231,31 +246,53 @@ impl ClipStoreWriter {
         };
         // `Debug` prints floats so that they read back bit for bit.
         self.videos.iter().for_each(|video| add(format!("{video:?}")));
-        segments.iter().for_each(|segment| add(format!("{segment:?}")));
-        classes.iter().for_each(|class| add(class.clone()));
-        let num_frames = self.num_frames();
-        for start in (0..=num_frames).step_by(1 << 20) {
-            let ends: Vec<u64> = h5::read_range(&self.offset, start, (start + (1 << 20)).min(num_frames + 1))?;
-            ends.iter().for_each(|end| {
-                hasher.update(&end.to_le_bytes());
-            });
-        }
-        Ok(hasher.finalize().to_hex().to_string())
+        self.segments.iter().for_each(|segment| add(format!("{segment:?}")));
+        self.classes.iter().for_each(|class| add(class.clone()));
+        offset.iter().for_each(|end| _ = hasher.update(&end.to_le_bytes()));
+        hasher.finalize().to_hex().to_string()
     }
-}
 
-fn expect_options(unfinished: &Unfinished, options: StoreOptions) -> Result<(), VideoError> {
-    let (file, path) = (unfinished.file(), unfinished.path());
-    let differs = |field, found: String, wanted: String| match found == wanted {
-        true => Ok(()),
-        false => Err(VideoError::CannotResume { path: path.to_owned(), field, found, wanted }),
-    };
-    let kind = h5::text(file, "format").at(path, "read")?;
-    differs("format", kind, format!("longvid {KIND}"))?;
-    let version: u32 = h5::number(file, "format_version").at(path, "read")?;
-    differs("format_version", version.to_string(), h5::FORMAT_VERSION.to_string())?;
-    let side: u32 = h5::number(file, "short_side_px").at(path, "read")?;
-    differs("short_side_px", side.to_string(), options.short_side_px.to_string())?;
-    let cap: f64 = h5::number(file, "max_frames_per_sec").at(path, "read")?;
-    differs("max_frames_per_sec", cap.to_string(), options.max_frames_per_sec.unwrap_or(0.0).to_string())
+    fn write(&self, file: &File, store_id: &str) -> hdf5::Result<()> {
+        for group in ["frames", "videos", "segments", "classes", "rejected"] {
+            file.create_group_builder().obj_track_times(false).create(group)?;
+        }
+        h5::describe(file, KIND)?;
+        h5::set_text(file, "store_id", store_id)?;
+        h5::set_number(file, "short_side_px", self.options.short_side_px)?;
+        h5::set_number(file, "max_frames_per_sec", self.options.max_frames_per_sec.unwrap_or(f64::INFINITY))?;
+        self.write_videos(file)?;
+        self.write_segments(file)?;
+        h5::write_texts(file, "classes/name", self.classes.iter())?;
+        h5::write_texts(file, "rejected/name", self.rejected.iter().map(|row| &row.name))?;
+        h5::write_texts(file, "rejected/reason", self.rejected.iter().map(|row| &row.reason))?;
+        h5::write_texts(file, "rejected/content_hash", self.rejected.iter().map(|row| &row.content_hash))
+    }
+
+    fn write_videos(&self, file: &File) -> hdf5::Result<()> {
+        fn column<T: hdf5::H5Type>(file: &File, name: &str, values: impl Iterator<Item = T>) -> hdf5::Result<()> {
+            h5::write_column(file, &format!("videos/{name}"), &values.collect::<Vec<T>>())
+        }
+        let videos = self.videos;
+        h5::write_texts(file, "videos/name", videos.iter().map(|v| &v.name))?;
+        h5::write_texts(file, "videos/content_hash", videos.iter().map(|v| &v.content_hash))?;
+        column(file, "first_frame", videos.iter().map(|v| v.first_frame))?;
+        column(file, "num_frames", videos.iter().map(|v| v.num_frames))?;
+        column(file, "frames_per_sec", videos.iter().map(|v| v.frames_per_sec))?;
+        column(file, "source_frames_per_sec", videos.iter().map(|v| v.source_frames_per_sec))?;
+        column(file, "height_px", videos.iter().map(|v| v.height_px))?;
+        column(file, "width_px", videos.iter().map(|v| v.width_px))
+    }
+
+    fn write_segments(&self, file: &File) -> hdf5::Result<()> {
+        fn column<T: hdf5::H5Type>(file: &File, name: &str, values: impl Iterator<Item = T>) -> hdf5::Result<()> {
+            h5::write_column(file, &format!("segments/{name}"), &values.collect::<Vec<T>>())
+        }
+        let segments = self.segments;
+        h5::write_texts(file, "segments/id", segments.iter().map(|s| &s.id))?;
+        h5::write_texts(file, "segments/group", segments.iter().map(|s| &s.group))?;
+        column(file, "video", segments.iter().map(|s| s.video))?;
+        column(file, "start_secs", segments.iter().map(|s| s.start_secs))?;
+        column(file, "stop_secs", segments.iter().map(|s| s.stop_secs))?;
+        column(file, "label", segments.iter().map(|s| s.label))
+    }
 }

@@ -53,10 +53,9 @@ fn an_interrupted_store_goes_on_after_its_last_whole_segment() {
     writer.append(&tokens(0, 8)).unwrap();
     writer.append(&tokens(50, 8)).unwrap();
     drop(writer);
-    // As if the process had ended with the priorities of the second segment unwritten.
-    let file = File::open_rw(dir.path().join("tokens.h5.tmp")).unwrap();
-    file.dataset("priorities").unwrap().resize((40,)).unwrap();
-    file.close().unwrap();
+    // As if the process had ended before all of the second segment's tokens were written.
+    let part = std::fs::OpenOptions::new().write(true).open(dir.path().join("tokens.h5.part")).unwrap();
+    part.set_len(40 * 8).unwrap();
     let (mut writer, begin) = TokenWriter::begin(&path, &header()).unwrap();
     assert_eq!((begin, writer.num_segments()), (Begin::Resumed, 1));
     writer.append(&tokens(50, 8)).unwrap();

@@ -1,0 +1,54 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use spec::{ClipGeometry, ClipSpec, Sampling};
+use video::synth::{DiveOptions, synth_dives};
+use video::{ClipRequest, ClipStore, ImportOptions, StoreOptions, load_clip};
+
+/// One clip from a store on disk to pixels, on one thread: reading, JPEG decoding, scaling to 64 x 64.
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(folder.path());
+    let mut group = criterion.benchmark_group("clip loading");
+    for num_frames in [16, 128] {
+        let geometry = geometry(num_frames);
+        let mut next = 0;
+        group.throughput(Throughput::Elements(num_frames as u64));
+        group.bench_function(BenchmarkId::new("frames", num_frames), |b| {
+            b.iter(|| {
+                next = (next + 1) % store.segments().len();
+                let request = ClipRequest { segment: next, start_frame: 0, num_frames: num_frames as usize };
+                load_clip(&store, None, &geometry, request).expect("a clip of a whole store")
+            });
+        });
+    }
+    group.finish();
+}
+
+fn geometry(num_frames: i64) -> ClipGeometry {
+    let clip = ClipSpec { num_frames, size_px: 64, patch: [2, 8, 8], sampling: Sampling::Segment };
+    clip.check().expect("whole numbers of cubes")
+}
+
+/// Four synthetic dives at 96 x 96.
+fn store(folder: &Path) -> ClipStore {
+    let interrupt = AtomicBool::new(false);
+    let videos = folder.join("dives");
+    let dives = DiveOptions { num_train: 4, num_test: 0, num_classes: 4, ..DiveOptions::new(videos.clone()) };
+    synth_dives(&dives, &|_, _| {}, &interrupt).expect("ffmpeg, which `make setup` fetches");
+    let options = ImportOptions {
+        folder: videos.join("rgb"),
+        store: folder.join("dives.h5"),
+        annotations: None,
+        groups: None,
+        exclude_labels: BTreeSet::new(),
+        frames: StoreOptions { short_side_px: 96, max_frames_per_sec: None },
+        time_limit: Duration::from_secs(60),
+        num_workers: 2,
+    };
+    video::import(&options, &mut |_| {}, &interrupt).expect("videos that ffmpeg wrote");
+    ClipStore::open(&options.store).expect("a store just written")
+}
