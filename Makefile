@@ -17,7 +17,7 @@ test: setup
 	$(CARGO) test --release
 
 bench: setup
-	$(CARGO) bench
+	$(CARGO) bench --bench time
 
 lint: setup
 	$(CARGO) fmt --all --check

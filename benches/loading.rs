@@ -33,11 +33,11 @@ fn geometry(num_frames: i64) -> ClipGeometry {
     clip.check().expect("whole numbers of cubes")
 }
 
-/// Four synthetic dives at 96 x 96.
+/// Five synthetic dives at 96 x 96.
 fn store(folder: &Path) -> ClipStore {
     let interrupt = AtomicBool::new(false);
     let videos = folder.join("dives");
-    let dives = DiveOptions { num_train: 4, num_test: 0, num_classes: 4, ..DiveOptions::new(videos.clone()) };
+    let dives = DiveOptions { num_train: 4, num_test: 1, num_classes: 4, ..DiveOptions::new(videos.clone()) };
     synth_dives(&dives, &|_, _| {}, &interrupt).expect("ffmpeg, which `make setup` fetches");
     let options = ImportOptions {
         folder: videos.join("rgb"),

@@ -68,10 +68,10 @@ pub(crate) struct DivesArgs {
     #[arg(long)]
     pub(crate) out: PathBuf,
     /// Videos to train on.
-    #[arg(long, default_value_t = 96)]
+    #[arg(long, default_value_t = 64)]
     pub(crate) num_train: usize,
     /// Videos to test on, from other sources.
-    #[arg(long, default_value_t = 48)]
+    #[arg(long, default_value_t = 32)]
     pub(crate) num_test: usize,
     /// Classes: the first so many of a fixed list.
     #[arg(long, default_value_t = 8)]

@@ -52,7 +52,8 @@ fn a_store_of_rejected_files_alone_is_not_trained_on() {
 #[test]
 fn annotations_that_are_not_there_are_refused() {
     let folder = folder_with(&["dives"]);
-    folder.refused("data import dives/rgb --annotations labels.csv --out train.h5", &["\"labels.csv\"", "No such file"]);
+    folder
+        .refused("data import dives/rgb --annotations labels.csv --out train.h5", &["\"labels.csv\"", "No such file"]);
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn an_unknown_key_is_refused_with_the_nearest_one() {
 
 #[test]
 fn a_value_of_the_wrong_type_is_refused_by_its_key() {
-    stores().refused(&lvmae("--set train.steps=many"), &["steps", "\"many\""]);
+    stores().refused(&lvmae("--set train.steps=many"), &["`train.steps`", "\"many\""]);
 }
 
 #[test]
@@ -222,6 +223,9 @@ fn a_report_of_a_folder_without_a_run_is_refused() {
     let folder = Folder::empty();
     fs::create_dir(folder.path("photos")).unwrap();
     for path in ["photos", "none"] {
-        folder.refused(&format!("report {path} -o r.html"), &[&format!("\"{path}\" is not a run folder"), "give the folder"]);
+        folder.refused(
+            &format!("report {path} -o r.html"),
+            &[&format!("\"{path}\" is not a run folder"), "give the folder"],
+        );
     }
 }

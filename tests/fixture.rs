@@ -62,7 +62,7 @@ fn make() -> (Folder, File) {
     let folder = Folder::kept(&root);
     folder.ok(DIVES);
     folder.ok(&format!("{IMPORT} --out train.h5"));
-    folder.ok(&format!("{} --out test.h5", IMPORT.replace("train", "test")));
+    folder.ok(&format!("{} --out test.h5", IMPORT.replace("_train", "_test")));
     folder.ok(&tokenizer_train("--out tokenizer --set train.steps=3"));
     folder.ok("tokenizer encode --tokenizer tokenizer/tokenizer.safetensors --clips train.h5 --out train.tokens.h5");
     for method in ["lvmae", "arvideo"] {

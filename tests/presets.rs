@@ -34,7 +34,8 @@ fn every_preset_resolves_to_its_golden_text() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = fs::read_dir(root.join("presets")).expect("a folder of presets");
     let names = files.map(|file| file.expect("an entry").path());
-    let mut names: Vec<_> = names.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> =
+        names.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
     names.sort();
     assert!(!names.is_empty());
     let folder = Folder::empty();

@@ -54,7 +54,8 @@ fn pretraining_leaves_an_encoder_and_nothing_else_of_the_model() {
         let weights = SafeTensors::deserialize(&bytes).expect("safetensors");
         assert!(weights.names().iter().all(|name| name.starts_with("encoder.")), "{:?}", weights.names());
         for (name, tensor) in weights.tensors() {
-            let values = tensor.data().chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+            let values =
+                tensor.data().chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
             assert!(values.clone().count() > 0 && values.into_iter().all(f32::is_finite), "{method}: {name}");
         }
         let metrics = String::from_utf8(folder.read(&format!("{method}/metrics.jsonl"))).expect("text");
@@ -111,9 +112,8 @@ fn a_report_is_one_file_that_needs_no_other() {
 #[test]
 fn more_frames_take_more_memory_and_a_small_decoder_mask_less() {
     let folder = Folder::empty();
-    let stdout = folder.ok(&format!(
-        "bench memory --preset lvmae-tiny-128f {SMALL} --frames 32,64 --masks none,adaptive --out bench"
-    ));
+    let stdout = folder
+        .ok(&format!("bench memory --preset lvmae-tiny-128f {SMALL} --frames 32,64 --masks none,adaptive --out bench"));
     assert_eq!(String::from_utf8(folder.read("bench/memory.md")).expect("text").trim_end(), stdout.trim_end());
     let points = json(&folder, "bench/memory.json");
     let points = points.as_array().expect("points");

@@ -63,7 +63,7 @@ impl Job<'_> {
             interrupt: &session.interrupt,
         };
         let mut progress = Progress::new(&format!("training {}", self.kind), self.plan.steps());
-        let mut last = String::new();
+        let mut last = "finished before".to_owned();
         let outcome = train::fit(job, next, loss, |log| {
             last = note(log);
             progress.set(log.step, &last);

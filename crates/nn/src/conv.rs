@@ -66,7 +66,7 @@ impl CausalConv3d {
     /// # Errors
     /// [`NnError::Torch`].
     pub fn zeroed(mut self) -> Result<Self, NnError> {
-        tch::no_grad(|| self.weight.f_zero_()).during("zeroing a convolution")?;
+        self.weight = tch::no_grad(|| self.weight.f_zero_()).during("zeroing a convolution")?;
         Ok(self)
     }
 

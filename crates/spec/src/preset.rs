@@ -41,7 +41,7 @@ impl Preset {
     /// # Errors
     /// [`SpecError::Parse`] when the text is not TOML.
     pub fn from_text(origin: &str, text: &str) -> Result<Self, SpecError> {
-        let table = text.parse::<Table>().map_err(|err| parse_error(origin, &err))?;
+        let table = text.parse::<Table>().map_err(|err| parse_error((origin, text), &err))?;
         Ok(Preset { origin: origin.to_owned(), table })
     }
 
@@ -76,8 +76,8 @@ impl Preset {
     /// # Errors
     /// [`SpecError::Parse`] with the nearest known key.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SpecError> {
-        // Through text, so that the message carries the line it complains about.
-        toml::from_str(&self.to_toml()).map_err(|err| parse_error(&self.origin, &err))
+        // Not through text: its lines would not be those of the user's file.
+        self.table.clone().try_into().map_err(|err| parse_error((&self.origin, ""), &err))
     }
 
     /// The resolved preset as TOML.
@@ -88,7 +88,9 @@ impl Preset {
 
 /// The candidate that `word` was most likely meant to be, if any is close enough to be worth saying.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let best = known.iter().map(|k| (edit_distance(word, k), *k)).min()?;
+    // A name cut short is what people type first.
+    let distance = |k: &str| if !word.is_empty() && k.starts_with(word) { 0 } else { edit_distance(word, k) };
+    let best = known.iter().map(|k| (distance(k), *k)).min()?;
     (best.0 <= 2.max(word.len() / 3)).then_some(best.1)
 }
 
@@ -97,14 +99,20 @@ fn did_you_mean(word: &str, known: &[&str]) -> String {
 }
 
 /// Turns serde's "unknown field `a`, expected one of `b`, `c`" into the same with a suggestion.
-fn parse_error(origin: &str, err: &toml::de::Error) -> SpecError {
+///
+/// * `text` - what was parsed, to tell the line; a table has none, and the error names its section instead
+fn parse_error((origin, text): (&str, &str), err: &toml::de::Error) -> SpecError {
     let said = err.message();
+    let message = match err.span() {
+        Some(span) => format!("line {}: {said}", text[..span.start].matches('\n').count() + 1),
+        None => err.to_string().trim_end().replace('\n', " "),
+    };
     let quoted: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
     let hint = match quoted.split_first() {
         Some((word, known)) if said.starts_with("unknown") => did_you_mean(word, known),
         _ => String::new(),
     };
-    SpecError::Parse { origin: origin.to_owned(), message: err.to_string().trim_end().to_owned(), hint }
+    SpecError::Parse { origin: origin.to_owned(), message, hint }
 }
 
 fn dotted_keys(prefix: &str, table: &Table, out: &mut Vec<String>) {
@@ -193,12 +201,18 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelled_key_in_a_preset_is_refused_with_line_and_nearest() {
+    fn a_misspelled_key_in_a_preset_is_refused_with_section_and_nearest() {
         let text = TEXT.replace("steps", "stepps");
         let said = Preset::from_text("mine.toml", &text).unwrap().parse::<Whole>().unwrap_err().to_string();
         assert!(said.contains("mine.toml"), "{said}");
-        assert!(said.contains("line 2"), "{said}");
+        assert!(said.contains("in `train`"), "{said}");
         assert!(said.contains("did you mean \"steps\"?"), "{said}");
+    }
+
+    #[test]
+    fn a_text_that_is_not_toml_is_refused_with_its_line_on_one_line() {
+        let said = Preset::from_text("mine.toml", "[train]\nsteps = 5 steps\n").unwrap_err().to_string();
+        assert!(said.starts_with("preset mine.toml: line 2: ") && said.lines().count() == 1, "{said}");
     }
 
     #[test]
