@@ -25,7 +25,7 @@ for seed in 0 1 2; do
   [ -e "$run/tokens.h5" ] || "$longvid" tokenizer encode --tokenizer "$run/tokenizer/tokenizer.safetensors" \
     --clips "$out/train.h5" --out "$run/tokens.h5"
   [ -e "$run/lvmae/encoder.safetensors" ] || "$longvid" pretrain --preset lvmae-tiny-128f --set train.seed=$seed \
-    --set train.steps="${STEPS:-600}" --clips "$out/train.h5" --tokens "$run/tokens.h5" --out "$run/lvmae"
+    --set train.steps="${STEPS:-400}" --clips "$out/train.h5" --tokens "$run/tokens.h5" --out "$run/lvmae"
   for probe in linear knn; do
     "$longvid" eval $probe --encoder "$run/lvmae/encoder.safetensors" --seed $seed \
       --train-clips "$out/train.h5" --test-clips "$out/test.h5"

@@ -42,11 +42,11 @@ fn a_text_file_among_the_videos_is_left_out_with_its_reason() {
 }
 
 #[test]
-fn a_store_of_rejected_files_alone_is_not_trained_on() {
+fn a_folder_without_a_usable_video_makes_no_store() {
     let folder = Folder::empty();
     folder.write("videos/notes.mp4", b"not a video\n");
-    folder.ok("data import videos --out train.h5");
-    folder.refused(&tokenizer_train("--out run"), &["\"train.h5\"", "no segment to train on"]);
+    let says = ["\"videos\"", "none of its 1 files is a usable video (notes.mp4: not a media file"];
+    folder.refused("data import videos --out train.h5", &says);
 }
 
 #[test]

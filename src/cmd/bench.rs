@@ -104,7 +104,7 @@ fn child(args: &BenchMemoryArgs, frames: i64, mask: MaskArg, session: &Session) 
     // Without a code a signal ended it, which here is the kernel's out-of-memory killer.
     let out_of_memory = torch_ext::is_out_of_memory(&said) || output.status.code().is_none();
     if !out_of_memory {
-        tracing::warn!("{frames} frames, {}: {}", mask.name(), said.trim());
+        tracing::warn!("{frames} frames, {}: {}", mask.name(), said.lines().next().unwrap_or_default());
     }
     let outcome = if out_of_memory { Outcome::OutOfMemory } else { Outcome::Failed };
     Ok(Point::without_figures(frames as u64, mask.name(), outcome))

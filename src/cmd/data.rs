@@ -138,7 +138,7 @@ fn clip_json(store: &ClipStore) -> anyhow::Result<String> {
 fn clip_text(store: &ClipStore) -> String {
     let (videos, (classes, groups)) = (store.videos(), counts(store));
     let num_frames: u64 = videos.iter().map(|video| u64::from(video.num_frames)).sum();
-    let secs: f64 = videos.iter().map(Video::duration_secs).sum();
+    let secs = videos.iter().map(Video::duration_secs).fold(0.0, |sum, secs| sum + secs);
     let num_labelled: usize = classes.values().sum();
     let mut text = String::new();
     let mut row = |name: &str, value: String| _ = writeln!(text, "{name:<10} {value}");

@@ -168,7 +168,7 @@ fn probing(out: &Path) -> Vec<Stage> {
         let command = format!("eval {probe} --encoder {{}} --train-clips {{}} --test-clips {{}}");
         stage(&command, &[&run.join("encoder.safetensors"), &train, &test], &run.join(format!("eval_{probe}.json")))
     };
-    vec![probe("lvmae", "linear"), probe("arvideo", "linear"), probe("lvmae", "knn")]
+    vec![probe("lvmae", "linear"), probe("arvideo", "linear")]
 }
 
 fn html(args: &DemoArgs, stages: Table) -> anyhow::Result<String> {

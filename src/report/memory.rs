@@ -63,7 +63,7 @@ pub(crate) fn memory_chart(points: &[Point]) -> LineChart {
     LineChart {
         title: "Memory of one training step".to_owned(),
         x: Axis::new("frames per clip", Scale::Log2, Unit::Plain),
-        y: Axis::new("peak tensor bytes above the base, one line per decoder mask", Scale::Log2, Unit::Bytes),
+        y: Axis::new("peak tensor bytes above the base", Scale::Log2, Unit::Bytes),
         series: series.collect(),
     }
 }

@@ -73,7 +73,7 @@ pub enum TrainError {
         source: toml::de::Error,
     },
     /// `run.json` is not what a run writes.
-    #[error("{path:?} is damaged")]
+    #[error("{path:?} is damaged; restore it, or start again with another --out")]
     RunRecord {
         /// The file.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum TrainError {
     },
 
     /// The file ends before what its header announces.
-    #[error("{path:?} is truncated: {num_bytes} bytes are fewer than its header announces")]
+    #[error("{path:?} is truncated: {num_bytes} bytes are fewer than its header announces; restore or write it again")]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -90,7 +90,7 @@ pub enum TrainError {
         num_bytes: usize,
     },
     /// The file is of another format altogether, or its header is damaged.
-    #[error("{path:?} is not a safetensors file, or its header is damaged")]
+    #[error("{path:?} is not a safetensors file, or its header is damaged; give the file that a run wrote")]
     NotSafetensors {
         /// The file.
         path: PathBuf,
@@ -98,7 +98,7 @@ pub enum TrainError {
         source: SafeTensorError,
     },
     /// A safetensors file of another program.
-    #[error("{path:?} is a safetensors file, but longvid did not write it")]
+    #[error("{path:?} is a safetensors file, but longvid did not write it; give the file that a run wrote")]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -114,7 +114,7 @@ pub enum TrainError {
         known: u32,
     },
     /// A tokenizer where an encoder is wanted, and the like.
-    #[error("{path:?} holds the weights of kind {found:?}, not {wanted:?}")]
+    #[error("{path:?} holds the weights of kind {found:?}, not {wanted:?}; give the file of that kind")]
     OtherKind {
         /// The file.
         path: PathBuf,

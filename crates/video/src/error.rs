@@ -176,6 +176,18 @@ pub enum VideoError {
         /// Why: "the folder is empty" ...
         problem: &'static str,
     },
+    /// None of the files is a video that can be used.
+    #[error("nothing to import from {path:?}: none of its {num_files} files is a usable video ({name}: {reason})")]
+    AllRejected {
+        /// The folder.
+        path: PathBuf,
+        /// Files in it.
+        num_files: usize,
+        /// The first of them.
+        name: String,
+        /// Why that one is not.
+        reason: String,
+    },
     /// A row of an annotation file is wrong.
     #[error("{path:?}, {place}, field {field:?}: {problem}")]
     Annotation {

@@ -58,7 +58,8 @@ pub(crate) struct Spool {
     /// Data of the row being written, those in `pending` included.
     row_bytes: u64,
     pending: Vec<u8>,
-    lock: Lock,
+    /// Held for as long as the spool lives.
+    _lock: Lock,
 }
 
 impl Spool {
@@ -86,7 +87,7 @@ impl Spool {
             Some((found, ends, rows)) => (Begin::Resumed, Some(found), ends, rows),
         };
         let mut spool =
-            Spool { final_path: path.to_owned(), data, journal, ends, row_bytes: 0, pending: Vec::new(), lock };
+            Spool { final_path: path.to_owned(), data, journal, ends, row_bytes: 0, pending: Vec::new(), _lock: lock };
         let found = match found {
             Some(found) => found,
             None => {
@@ -195,10 +196,14 @@ impl Spool {
         // The new name itself is safe once its folder is on the disk.
         let folder = self.final_path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|dir| dir.sync_all()).map_err(io_error("sync", folder))?;
+        self.discard()
+    }
+
+    /// Removes data and journal: there is nothing to go on with.
+    pub(crate) fn discard(self) -> Result<(), VideoError> {
         for path in [&self.data.0, &self.journal.0] {
             std::fs::remove_file(path).map_err(io_error("remove", path))?;
         }
-        drop(self.lock);
         Ok(())
     }
 

@@ -38,6 +38,8 @@ pub(super) fn run_sections(runs: &[RunFolder]) -> Vec<Section> {
         return Vec::new();
     }
     let mut sections = vec![overview(&all)];
+    sections.extend(pictures(&all));
+    sections.extend(probes::section(&all));
     let kinds: BTreeSet<&str> = runs.iter().map(|run| run.record.kind.as_str()).collect();
     for kind in &kinds {
         let of_kind: Vec<&Named<'_>> = all.iter().filter(|n| n.run.record.kind == *kind).collect();
@@ -48,8 +50,6 @@ pub(super) fn run_sections(runs: &[RunFolder]) -> Vec<Section> {
         section.title = format!("{}: {}", section.title, n.name);
         sections.push(section);
     }
-    sections.extend(probes::section(&all));
-    sections.extend(pictures(&all));
     sections.push(config::section(&all, &kinds));
     sections
 }

@@ -131,7 +131,7 @@ struct Listing {
 /// An interrupted import goes on where it stopped: files whose name and content are unchanged are not decoded again.
 ///
 /// # Errors
-/// [`VideoError::NothingToImport`], [`VideoError::Annotation`], [`VideoError::Option`],
+/// [`VideoError::NothingToImport`], [`VideoError::AllRejected`], [`VideoError::Annotation`], [`VideoError::Option`],
 /// [`VideoError::Interrupted`] after `interrupt` was set, [`VideoError::DiskFull`], and what the disk, HDF5 and the
 /// missing ffmpeg say. A bad video is no error: it is in the report.
 pub fn import(
@@ -158,6 +158,12 @@ pub fn import(
     };
     if !pipeline::run(&job, options.num_workers, &mut writer, &mut on_file)? {
         return Err(VideoError::Interrupted { num_done });
+    }
+    if let (true, Some(first)) = (writer.videos().is_empty(), writer.rejected().first().cloned()) {
+        let num_files = writer.rejected().len();
+        writer.discard()?;
+        let (path, name, reason) = (options.folder.clone(), first.name, first.reason);
+        return Err(VideoError::AllRejected { path, num_files, name, reason });
     }
     finish(writer, listing, options.annotations.is_some())
 }

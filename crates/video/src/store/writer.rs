@@ -193,6 +193,14 @@ impl ClipStoreWriter {
         Ok(store_id)
     }
 
+    /// Gives the store up: nothing of it stays.
+    ///
+    /// # Errors
+    /// [`VideoError::Io`].
+    pub fn discard(self) -> Result<(), VideoError> {
+        self.spool.discard()
+    }
+
     fn num_frames(&self) -> u64 {
         self.videos.last().map_or(0, |video| video.first_frame + u64::from(video.num_frames))
     }
