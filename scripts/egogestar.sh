@@ -26,16 +26,16 @@ for seed in 0 1 2; do
     --clips "$out/train.h5" --out "$run/tokens.h5"
   [ -e "$run/lvmae/encoder.safetensors" ] || "$longvid" pretrain --preset lvmae-tiny-128f --set train.seed=$seed \
     --set train.steps="${STEPS:-400}" --clips "$out/train.h5" --tokens "$run/tokens.h5" --out "$run/lvmae"
-  for probe in linear knn; do
+  for probe in ${PROBES:-linear knn}; do
     "$longvid" eval $probe --encoder "$run/lvmae/encoder.safetensors" --seed $seed \
       --train-clips "$out/train.h5" --test-clips "$out/test.h5"
   done
 done
 
 python3 - "$out" <<'PY'
-import json, statistics, sys
+import json, os, statistics, sys
 print(f"{'probe':8} {'encoder':16} {'top-1 mean':>10} {'sd':>6}  seeds")
-for probe in ("linear", "knn"):
+for probe in os.environ.get("PROBES", "linear knn").split():
     by_encoder = {}
     for seed in range(3):
         results = json.load(open(f"{sys.argv[1]}/seed{seed}/lvmae/eval_{probe}.json"))

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::fixture::{folder_with, pretrain, tokenizer_train};
+use crate::fixture::{folder_with, pretrain};
 use crate::folder::Folder;
 
 /// LVMAE from the fixture's stores into the folder `run`; `rest` may change what is named here.
