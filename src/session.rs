@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use tch::Device;
-use torch_ext::CudaBackend;
+use torch_ext::{CudaBackend, memory};
 
 use crate::cli::Cli;
 use crate::exit::BadInput;
@@ -28,6 +28,7 @@ impl Session {
     pub(crate) fn start(cli: &Cli, cuda: CudaBackend) -> anyhow::Result<Self> {
         let threads = cli.threads.map_or_else(num_cores, i32::from).max(1);
         tch::set_num_threads(threads);
+        limit_memory();
         let interrupt = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register_conditional_shutdown(SIGINT, 130, interrupt.clone())
             .context("cannot listen for ctrl-C")?;
@@ -48,6 +49,16 @@ impl Session {
             Device::Cuda(index) => format!("CUDA GPU {index}"),
             _ => format!("CPU, {} threads, {}", tch::get_num_threads(), cpu_model()),
         }
+    }
+}
+
+/// Share of the memory that is available at the start which tensors may take: beyond it an allocation fails with an error
+/// that says so, where the kernel would kill the process without a word.
+const MEMORY_SHARE: f64 = 0.95;
+
+fn limit_memory() {
+    if let (Some(available), Ok(held)) = (memory::available_bytes(), memory::stats(Device::Cpu)) {
+        memory::set_cpu_limit(Some(held.current_bytes + (available as f64 * MEMORY_SHARE) as i64));
     }
 }
 

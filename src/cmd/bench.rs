@@ -23,9 +23,6 @@ use crate::report::memory::{Outcome, Point, memory_chart};
 use crate::report::units::Unit;
 use crate::session::Session;
 
-/// Share of the machine's available memory that a point may take before it counts as out of memory; the rest keeps the
-/// kernel from killing whatever it likes.
-const MEMORY_SHARE: f64 = 0.92;
 /// 18 bits, the paper's codebook: six values per target.
 const LEVELS: [i64; 6] = [8; 6];
 
@@ -126,11 +123,6 @@ fn preset(args: &MemoryPointArgs) -> anyhow::Result<(PretrainPreset, Method)> {
 /// What a child does: steps on random pixels, codes and priorities; prints one [`Point`] as JSON.
 pub(crate) fn memory_point(args: &MemoryPointArgs, session: &Session) -> anyhow::Result<()> {
     let device = session.device;
-    if device == Device::Cpu
-        && let Some(available) = memory::available_bytes()
-    {
-        memory::set_cpu_limit(Some((available as f64 * MEMORY_SHARE) as i64));
-    }
     let (preset, method) = preset(args)?;
     let geometry = preset.clip.check()?;
     let fsq = Fsq::new(&LEVELS)?;

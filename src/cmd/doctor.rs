@@ -7,8 +7,6 @@ use video::Ffmpeg;
 use super::training::say;
 use crate::session::{Session, cpu_model, num_cores};
 
-/// The libtorch that tch is tied to.
-const LIBTORCH: &str = "2.11.0";
 /// What a first run needs: the demo's stores and runs.
 const WANTED_FREE_BYTES: u64 = 2 << 30;
 
@@ -40,7 +38,7 @@ fn findings(session: &Session) -> Vec<(&'static str, Finding)> {
     };
     vec![
         ("longvid", Ok(env!("CARGO_PKG_VERSION").to_owned())),
-        ("libtorch", Ok(format!("{LIBTORCH}, {} threads", tch::get_num_threads()))),
+        ("libtorch", Ok(libtorch())),
         ("counting", counting()),
         ("gpu", Ok(gpu(session))),
         ("ffmpeg", ffmpeg()),
@@ -49,6 +47,12 @@ fn findings(session: &Session) -> Vec<(&'static str, Finding)> {
         ("memory", memory),
         ("disk", disk()),
     ]
+}
+
+fn libtorch() -> String {
+    let found = torch_ext::libtorch();
+    let folder = found.folder.map_or_else(String::new, |folder| format!(" ({})", folder.display()));
+    format!("{}, {} threads{folder}", found.version, tch::get_num_threads())
 }
 
 fn counting() -> Finding {

@@ -32,8 +32,6 @@
 //! - Not published, chosen here: FSQ levels, scorer widths, the kind of differentiable top-k, channel multipliers for
 //!   2x16x16, normalization groups.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
 mod cnn;
 mod config;
 mod error;

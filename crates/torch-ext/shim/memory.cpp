@@ -7,6 +7,7 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
+#include <torch/version.h>
 
 #include "guard.h"
 
@@ -71,6 +72,8 @@ extern "C" {
 const char* lv_last_error() { return lv_error.c_str(); }
 
 void lv_set_last_error(const char* message) { lv_error = message; }
+
+const char* lv_torch_version() { return TORCH_VERSION; }
 
 int lv_memory_install() {
   return guard([] {

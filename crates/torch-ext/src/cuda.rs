@@ -1,6 +1,8 @@
 use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 
+use crate::libtorch;
+
 /// What became of looking for libtorch's CUDA half.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CudaBackend {
@@ -15,7 +17,9 @@ pub enum CudaBackend {
 /// Loads `libtorch_cuda.so` where it lies beside the `libtorch_cpu.so` that this process uses, which turns the CUDA
 /// backend on: one binary, linked against the CPU libraries alone, serves both. To be called before any tensor exists.
 pub fn load_cuda() -> CudaBackend {
-    let Some(path) = beside_libtorch_cpu("libtorch_cuda.so") else { return CudaBackend::Absent };
+    let Some(path) = libtorch().folder.map(|folder| folder.join("libtorch_cuda.so")) else {
+        return CudaBackend::Absent;
+    };
     if !path.is_file() {
         return CudaBackend::Absent;
     }
@@ -33,19 +37,13 @@ pub fn load_cuda() -> CudaBackend {
     CudaBackend::Broken(message)
 }
 
-/// A file beside the `libtorch_cpu.so` of this process, found through one of its functions.
-fn beside_libtorch_cpu(file: &str) -> Option<PathBuf> {
-    // SAFETY: dlsym and dladdr only look up; `info` is written before it is read, and only on success.
-    let path = unsafe {
-        let symbol = libc::dlsym(libc::RTLD_DEFAULT, c"aoti_torch_device_type_cpu".as_ptr());
-        if symbol.is_null() {
-            return None;
-        }
-        let mut info: libc::Dl_info = std::mem::zeroed();
-        if libc::dladdr(symbol, &mut info) == 0 || info.dli_fname.is_null() {
-            return None;
-        }
-        PathBuf::from(CStr::from_ptr(info.dli_fname).to_string_lossy().into_owned())
-    };
-    Some(path.with_file_name(file))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuda_is_absent_exactly_where_its_library_is() {
+        let there = libtorch().folder.is_some_and(|folder| folder.join("libtorch_cuda.so").is_file());
+        assert_eq!(load_cuda() != CudaBackend::Absent, there);
+    }
 }

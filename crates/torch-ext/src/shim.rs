@@ -12,6 +12,7 @@ pub(crate) type Drop = extern "C" fn(*mut c_void);
 unsafe extern "C" {
     pub(crate) fn lv_last_error() -> *const c_char;
     pub(crate) fn lv_set_last_error(message: *const c_char);
+    pub(crate) fn lv_torch_version() -> *const c_char;
     pub(crate) fn lv_memory_install() -> c_int;
     pub(crate) fn lv_memory_stats(out: *mut i64);
     pub(crate) fn lv_memory_reset_peak();

@@ -12,8 +12,6 @@
 //!
 //! Steps are counted from 1: "step 5" is the fifth update, and a checkpoint of step 5 was written after it.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
 mod atomic;
 mod caught;
 mod checkpoint;

@@ -13,7 +13,6 @@
 //! | clip     | `num_frames` consecutive frames of a timeline, centre square                      |
 //!
 //! A file either is whole or is rejected with a reason; nothing is replaced by another clip in silence.
-#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod decode;
 mod error;
