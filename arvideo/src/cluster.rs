@@ -1,4 +1,3 @@
-use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 use spec::{Grid, Rng};
@@ -104,17 +103,6 @@ impl Clusters {
         let predicted = order[1..].iter().flat_map(|c| self.tokens[*c].iter().copied()).collect();
         ClusterPlan { order, inputs, predicted }
     }
-}
-
-/// `k` of `pool` at random, ascending (partial Fisher-Yates).
-fn draw(mut pool: Vec<i64>, k: usize, rng: &mut Rng) -> Vec<i64> {
-    for i in 0..k {
-        let j = rng.random_range(i..pool.len());
-        pool.swap(i, j);
-    }
-    pool.truncate(k);
-    pool.sort_unstable();
-    pool
 }
 
 /// The largest divisor of `n` below `size` and the smallest above, where there are such.

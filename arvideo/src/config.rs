@@ -1,6 +1,6 @@
 use nn::{Recompute, StackConfig, Target, VitConfig};
 use serde::{Deserialize, Serialize};
-use spec::{Grid, Patch, Purpose, rng_for};
+use spec::{Grid, Patch, Purpose, rng_for, share_of};
 
 use crate::{ArvideoError, ClusterPlan, Clusters, Order};
 
@@ -45,8 +45,7 @@ impl ArvideoConfig {
         if !(self.keep_share > 0.0 && self.keep_share <= 1.0) {
             return Err(ArvideoError::KeepShare { value: self.keep_share });
         }
-        // The margin absorbs `0.1 * 30 = 2.9999...`.
-        let num_kept = ((self.keep_share * clusters.size() as f64 + 1e-6).floor() as usize).max(1);
+        let num_kept = (share_of(self.keep_share, clusters.size() as i64) as usize).max(1);
         Ok(CheckedArvideo { cfg: self.clone(), grid, patch, clusters, num_kept })
     }
 }

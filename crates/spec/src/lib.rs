@@ -18,4 +18,4 @@ mod seed;
 pub use error::SpecError;
 pub use geometry::{ClipGeometry, ClipSpec, Grid, Patch, Sampling};
 pub use preset::{Preset, nearest};
-pub use seed::{Purpose, Rng, rng_for};
+pub use seed::{Purpose, Rng, draw, rng_for, share_of};

@@ -1,4 +1,4 @@
-use rand::SeedableRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 /// The generator that every random choice draws from.
 pub type Rng = rand_pcg::Pcg64;
@@ -40,6 +40,22 @@ pub fn rng_for(run_seed: u64, epoch: u64, item: u64, purpose: Purpose) -> Rng {
     Rng::seed_from_u64(state)
 }
 
+/// `k` of `pool` at random, all choices equally likely, ascending (partial Fisher-Yates). `k` is at most the pool's size.
+pub fn draw(mut pool: Vec<i64>, k: usize, rng: &mut Rng) -> Vec<i64> {
+    for i in 0..k {
+        let j = rng.random_range(i..pool.len());
+        pool.swap(i, j);
+    }
+    pool.truncate(k);
+    pool.sort_unstable();
+    pool
+}
+
+/// `share` of `total`, rounded down as the published codes do; a margin absorbs `0.1 * 30 = 2.9999...`.
+pub fn share_of(share: f64, total: i64) -> i64 {
+    (share * total as f64 + 1e-6).floor() as i64
+}
+
 /// One SplitMix64 step: a bijection that scatters neighbouring inputs (Steele et al., OOPSLA 2014).
 fn split_mix(x: u64) -> u64 {
     let mut z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -69,6 +85,25 @@ mod tests {
             }
         }
         assert_eq!(seen.len(), 4 * 4 * 4 * 3);
+    }
+
+    #[test]
+    fn a_share_is_rounded_down_but_not_by_floating_point() {
+        // VideoMAE's int(0.9 * 196) = 176; 0.1 * 30 is 3 though its double is below.
+        assert_eq!((share_of(0.9, 196), share_of(0.1, 30), share_of(0.05, 12_544)), (176, 3, 627));
+    }
+
+    #[test]
+    fn every_member_is_drawn_equally_often() {
+        let mut hits = [0u32; 10];
+        let mut rng = rng_for(0, 0, 0, Purpose::Eval);
+        for _ in 0..10_000 {
+            let drawn = draw((0..10).collect(), 3, &mut rng);
+            assert!(drawn.len() == 3 && drawn.windows(2).all(|pair| pair[0] < pair[1]));
+            drawn.iter().for_each(|i| hits[*i as usize] += 1);
+        }
+        // 3000 expected; the standard deviation is sqrt(10000 * 0.3 * 0.7) = 46.
+        assert!(hits.iter().all(|n| n.abs_diff(3000) < 5 * 46), "{hits:?}");
     }
 
     #[test]

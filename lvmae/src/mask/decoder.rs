@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
-use spec::{Grid, Rng};
+use spec::{Grid, Rng, draw, share_of};
 
-use super::{count, draw};
 use crate::LvmaeError;
 
 /// Which hidden tokens the decoder predicts. Shares are of all tokens of the clip, visible ones counted.
@@ -30,8 +29,10 @@ impl DecoderMask {
         let n = grid.num_tokens();
         match *self {
             DecoderMask::None {} => (0, num_hidden),
-            DecoderMask::Random { share } => (0, count(share, n)),
-            DecoderMask::Adaptive { salient_share, random_share } => (count(salient_share, n), count(random_share, n)),
+            DecoderMask::Random { share } => (0, share_of(share, n)),
+            DecoderMask::Adaptive { salient_share, random_share } => {
+                (share_of(salient_share, n), share_of(random_share, n))
+            }
         }
     }
 

@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
-use spec::{Grid, Rng};
+use spec::{Grid, Rng, draw, share_of};
 
-use super::{count, draw};
 use crate::LvmaeError;
 
 /// Which tokens are hidden from the encoder.
@@ -19,7 +18,7 @@ impl EncoderMask {
     /// Number of hidden tokens of a clip.
     pub(crate) fn check(&self, grid: Grid) -> Result<i64, LvmaeError> {
         let EncoderMask::Tube { hidden_share } = *self;
-        let hidden = count(hidden_share, grid.tokens_per_frame());
+        let hidden = share_of(hidden_share, grid.tokens_per_frame());
         if !(0.0..1.0).contains(&hidden_share) || hidden < 1 || hidden >= grid.tokens_per_frame() {
             return Err(LvmaeError::Share {
                 key: "encoder_mask.hidden_share",
@@ -35,7 +34,7 @@ impl EncoderMask {
     pub(crate) fn split(&self, grid: Grid, rng: &mut Rng) -> (Vec<i64>, Vec<i64>) {
         let EncoderMask::Tube { hidden_share } = *self;
         let places = grid.tokens_per_frame();
-        let hidden = draw((0..places).collect(), count(hidden_share, places) as usize, rng);
+        let hidden = draw((0..places).collect(), share_of(hidden_share, places) as usize, rng);
         let tube = |chosen: &dyn Fn(i64) -> bool| {
             (0..grid.num_tokens()).filter(|token| chosen(token % places)).collect::<Vec<i64>>()
         };

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use spec::{Grid, Purpose, Rng, rng_for};
+use spec::{Grid, Purpose, Rng, rng_for, share_of};
 
 use super::*;
 
@@ -112,13 +112,13 @@ proptest! {
             let n = grid.num_tokens();
             let priorities: Vec<f32> = (0..n).map(|i| ((i * 37 + seed as i64 % 97) % 11) as f32).collect();
             let decoded = mask.choose(grid, &hidden, Some(&priorities), &mut rng(seed)).unwrap();
-            prop_assert_eq!(decoded.len() as i64, count(salient, n) + count(random, n));
+            prop_assert_eq!(decoded.len() as i64, share_of(salient, n) + share_of(random, n));
             prop_assert!(decoded.windows(2).all(|pair| pair[0] < pair[1]), "ascending, none twice");
             prop_assert!(decoded.iter().all(|i| hidden.contains(i)));
             // Naive reference of the salient part: everything strictly above the k-th priority is in.
             let mut ranked: Vec<f32> = hidden.iter().map(|i| priorities[*i as usize]).collect();
             ranked.sort_by(|a, b| b.total_cmp(a));
-            let k = count(salient, n) as usize;
+            let k = share_of(salient, n) as usize;
             if k > 0 {
                 let above = |i: &&i64| priorities[**i as usize] > ranked[k - 1];
                 prop_assert!(hidden.iter().filter(above).all(|i| decoded.contains(i)));
