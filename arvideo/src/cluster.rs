@@ -1,6 +1,6 @@
 use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
-use spec::{Grid, Rng};
+use spec::{Grid, Rng, draw};
 
 use crate::ArvideoError;
 
