@@ -21,6 +21,7 @@ for seed in 0 1 2; do
   run=$out/seed$seed
   mkdir -p "$run"
   [ -e "$run/tokenizer/tokenizer.safetensors" ] || "$longvid" tokenizer train --preset tokenizer-tiny --set train.seed=$seed \
+    --set train.steps="${TOKENIZER_STEPS:-450}" \
     --clips "$out/train.h5" --out "$run/tokenizer"
   [ -e "$run/tokens.h5" ] || "$longvid" tokenizer encode --tokenizer "$run/tokenizer/tokenizer.safetensors" \
     --clips "$out/train.h5" --out "$run/tokens.h5"
