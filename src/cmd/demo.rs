@@ -179,11 +179,15 @@ fn html(args: &DemoArgs, stages: Table) -> anyhow::Result<String> {
     let path = args.out.join("memory/memory.json");
     let points = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path:?}"))?;
     let points: Vec<Point> = serde_json::from_str(&points).with_context(|| format!("cannot read {path:?}"))?;
-    let intro = "Every stage is a command that you can type by itself; the sections below show what each one made.";
-    let overview = Section::new("Stages", intro).with(Block::Table(stages));
+    let intro = "Every stage is a command that you can type by itself; the sections above show what each one made.";
+    let stages = Section::new("Stages", intro).with(Block::Table(stages));
     let title = match &args.videos {
         None => "longvid on synthetic dives".to_owned(),
         Some(folder) => format!("longvid on {}", folder.display()),
     };
-    Ok(build_page(&title, &runs, vec![overview, memory_section(&points)]).html())
+    let mut page = build_page(&title, &runs);
+    // After the overview and the pictures, before the curves.
+    page.sections.insert(2.min(page.sections.len()), memory_section(&points));
+    page.sections.push(stages);
+    Ok(page.html())
 }

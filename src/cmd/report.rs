@@ -23,7 +23,7 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
         [run] => format!("{}: {}", run.record.kind, run.record.preset),
         _ => format!("{} runs compared", runs.len()),
     };
-    let html = build_page(&title, &runs, Vec::new()).html();
+    let html = build_page(&title, &runs).html();
     std::fs::write(out, &html).with_context(|| format!("cannot write {out:?}"))?;
     let num_runs = runs.len();
     let plural = if num_runs == 1 { "" } else { "s" };

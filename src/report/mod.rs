@@ -25,13 +25,13 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 pub(crate) use error::ReportError;
-use page::{Page, Section};
+use page::Page;
 pub(crate) use runs::RunFolder;
 use units::{Unit, readable_time};
 
-/// A page about the runs: `extra` sections first, then what the runs have, then versions and commands. The facts at its
-/// head (date, machine, training time) can be added to before it is written.
-pub(crate) fn build_page(title: &str, runs: &[RunFolder], extra: Vec<Section>) -> Page {
+/// A page about the runs: what they have, then versions and commands. Sections, and the facts at its head (date, machine,
+/// training time), can be added to before it is written.
+pub(crate) fn build_page(title: &str, runs: &[RunFolder]) -> Page {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let distinct = |of: fn(&RunFolder) -> &str| {
         let values: BTreeSet<&str> = runs.iter().map(of).collect();
@@ -48,7 +48,5 @@ pub(crate) fn build_page(title: &str, runs: &[RunFolder], extra: Vec<Section>) -
     for named in sections::named(runs) {
         footer.push((named.name, named.run.record.command.clone()));
     }
-    let mut sections = extra;
-    sections.extend(sections::run_sections(runs));
-    Page { title: title.to_owned(), facts, sections, footer }
+    Page { title: title.to_owned(), facts, sections: sections::run_sections(runs), footer }
 }

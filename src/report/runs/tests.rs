@@ -96,7 +96,7 @@ fn a_whole_folder_becomes_a_page() {
     assert!(run.notes[0].ends_with("b.png: not a PNG picture; left out"), "{:?}", run.notes);
     // Ten steps of 3 s and ten of 6 s.
     assert_eq!(run.train_secs(), 90.0);
-    let html = build_page("a title", &[run], Vec::new()).html();
+    let html = build_page("a title", &[run]).html();
     for part in [
         "two &lt;black&gt; pixels",
         "knn probe",
