@@ -88,7 +88,7 @@ impl Naive {
             embed: init::linear(&encoder / "embed", PATCH.num_pixels() * 3, 24),
             blocks: (0..2).map(|i| Block::new(&encoder / "blocks" / i, &stack)).collect(),
             encoder_norm: layer_norm(&(&encoder / "norm"), 24),
-            to_decoder: init::linear(&root / "to_decoder", 24, d),
+            to_decoder: init::linear_without_bias(&root / "to_decoder", 24, d),
             query: init::query_token(&root, "query", d),
             cross: (0..2).map(|i| CrossBlock::new(&root / "decoder" / i, &cfg.decoder)).collect(),
             norm: layer_norm(&(&root / "norm"), d),

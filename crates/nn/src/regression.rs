@@ -57,7 +57,7 @@ impl Targets<'_> {
     pub fn regress(&self, cubes: &Cubes, tokens_bq: &Tensor, predicted_bqc: &Tensor) -> Result<Regression, NnError> {
         let target_bqc = tch::no_grad(|| self.at(cubes, tokens_bq))?;
         // Else a width of 1 would broadcast.
-        expect_shape("prediction", predicted_bqc, &target_bqc.size())?;
+        expect_shape("target", &target_bqc, &predicted_bqc.size())?;
         let error_bqc = (predicted_bqc - &target_bqc).square();
         let mse = error_bqc.mean(Kind::Float);
         let explained = 1 - mse.detach() / target_bqc.var(true).clamp_min(1e-12);
