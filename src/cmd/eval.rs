@@ -100,6 +100,7 @@ pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::
         let features = |store| encoder.features(store, name, session);
         let split = Split::new(features(&train)?, features(&test)?, train.classes().len())?;
         let (scores, settings) = probe.scores(&split, args.seed)?;
+        // A clip that cannot be read ends the command with an error: none is left out of a result.
         let run = Run { encoder: name.to_owned(), probe: settings, seed: args.seed, num_failed: 0 };
         rows.push(ResultRow::new(run, &split, &scores));
     }
