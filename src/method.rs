@@ -56,7 +56,8 @@ impl Method {
         }
     }
 
-    fn targets_codes(&self) -> bool {
+    /// Whether the tokenizer's codes are regressed, not pixels.
+    pub(crate) fn targets_codes(&self) -> bool {
         match self {
             Method::Lvmae(checked) => checked.config().target == Target::Codes,
             Method::Arvideo(checked) => checked.config().target == Target::Codes,

@@ -126,7 +126,7 @@ pub(crate) fn memory_point(args: &MemoryPointArgs, session: &Session) -> anyhow:
     let (preset, method) = preset(args)?;
     let geometry = preset.clip.check()?;
     let fsq = Fsq::new(&LEVELS)?;
-    let quantizer = Some(&fsq).filter(|_| method.needs_tokens() == Some("codes as targets"));
+    let quantizer = Some(&fsq).filter(|_| method.targets_codes());
     tch::manual_seed(0);
     let vs = VarStore::new(device);
     let model = method.build(&vs.root(), quantizer)?;

@@ -101,9 +101,9 @@ pub(crate) fn reconstruct(args: &TokenizerReconstructArgs, session: &Session) ->
     let frozen = Frozen::load(&args.tokenizer, session.device)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {:?}", args.out))?;
     let psnrs = frozen.draw(&store, (&args.out, args.count), session)?;
-    say(&format!("{:24} {:>12} {:>12}", "segment", "PSNR, dB", "kept tokens only"))?;
+    say(&format!("{:24} {:>15} {:>15}", "segment", "all tokens, dB", "kept only, dB"))?;
     for (id, [all, kept]) in psnrs {
-        say(&format!("{id:24} {all:12.2} {kept:12.2}"))?;
+        say(&format!("{id:24} {all:15.2} {kept:15.2}"))?;
     }
     Ok(say(&format!("wrote pictures to {}", args.out.display()))?)
 }
