@@ -33,7 +33,7 @@ pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;
 pub use h5::hdf5_version;
 pub use import::{Annotations, Dropped, Event, ImportOptions, ImportReport, import};
-pub use loader::{Batch, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, load_clip};
+pub use loader::{Batch, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, Window, load_clip};
 pub use sample::{Timeline, WINDOW_FRAMES, timeline};
 pub use spool::{Begin, free_bytes};
 pub use store::{ClipStore, ClipStoreWriter, Done, NewVideo, Rejected, Segment, StoreOptions, Video};

@@ -1,9 +1,7 @@
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use spec::ClipGeometry;
 
+use super::pixels::{Window, read_window};
 use super::{ClipRequest, LoadedClip};
-use crate::jpeg::{self, Picture};
 use crate::{ClipStore, TokenStore, VideoError, timeline};
 
 /// Reads one clip: `request.num_frames` frames of a segment's timeline from `start_frame` on, each the centre square
@@ -20,7 +18,8 @@ pub fn load_clip(
 ) -> Result<LoadedClip, VideoError> {
     let frames = wanted_frames(store, geometry, request)?;
     let video = store.segments()[request.segment].video as usize;
-    let rgb = read_square(store, video, &frames, geometry.size_px() as u32)?;
+    let window = Window::centre_square(store.videos()[video].width_px, store.videos()[video].height_px);
+    let rgb = read_window(store, video, &frames, (window, geometry.size_px() as u32))?;
     let step = geometry.patch().t as usize;
     let tokens = tokens
         .map(|tokens| tokens.read(request.segment, request.start_frame / step, frames.len() / step))
@@ -46,89 +45,4 @@ fn wanted_frames(store: &ClipStore, geometry: &ClipGeometry, request: ClipReques
     let stop = start_frame.saturating_add(request.num_frames);
     let what = format!("last frame of a clip in segment {:?}", segment.id);
     Ok(frames.get(start_frame..stop).ok_or_else(|| out_of_range(&what, stop.saturating_sub(1), frames.len()))?.to_vec())
-}
-
-/// `[frames, size_px, size_px, 3]`; a frame that repeats its predecessor is decoded once.
-fn read_square(store: &ClipStore, video: usize, frames: &[u32], size_px: u32) -> Result<Vec<u8>, VideoError> {
-    let mut distinct = frames.to_vec();
-    distinct.dedup();
-    let jpegs = store.read_jpegs(video, &distinct)?;
-    let frame_bytes = (size_px * size_px * 3) as usize;
-    let mut rgb = Vec::with_capacity(frames.len() * frame_bytes);
-    let mut resizer = Resizer::new();
-    let mut next = jpegs.iter();
-    let mut shown = None;
-    for frame in frames {
-        if shown == Some(frame) {
-            rgb.extend_from_within(rgb.len() - frame_bytes..);
-        } else if let Some(jpeg) = next.next() {
-            append_square(&mut rgb, &jpeg::decode(jpeg)?, size_px, &mut resizer)?;
-            shown = Some(frame);
-        }
-    }
-    Ok(rgb)
-}
-
-/// Appends the centre square of a picture, brought to `size_px` (bilinear with area averaging when it shrinks).
-fn append_square(rgb: &mut Vec<u8>, picture: &Picture, size_px: u32, resizer: &mut Resizer) -> Result<(), VideoError> {
-    let side = picture.width_px.min(picture.height_px);
-    let (left, top) = ((picture.width_px - side) / 2, (picture.height_px - side) / 2);
-    if side == size_px {
-        let row_bytes = picture.width_px as usize * 3;
-        for row in picture.rgb.chunks_exact(row_bytes).skip(top as usize).take(side as usize) {
-            rgb.extend_from_slice(&row[left as usize * 3..(left + side) as usize * 3]);
-        }
-        return Ok(());
-    }
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
-        left.into(),
-        top.into(),
-        side.into(),
-        side.into(),
-    );
-    let failed =
-        |problem: String| VideoError::Picture { width_px: picture.width_px, height_px: picture.height_px, problem };
-    let source = ImageRef::new(picture.width_px, picture.height_px, &picture.rgb, PixelType::U8x3)
-        .map_err(|err| failed(err.to_string()))?;
-    let start = rgb.len();
-    rgb.resize(start + (size_px * size_px * 3) as usize, 0);
-    let mut square = Image::from_slice_u8(size_px, size_px, &mut rgb[start..], PixelType::U8x3)
-        .map_err(|err| failed(err.to_string()))?;
-    resizer.resize(&source, &mut square, &options).map_err(|err| failed(err.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A picture whose red is the column, green the row, times 10.
-    fn picture(width_px: u32, height_px: u32) -> Picture {
-        let row = |y: u32| (0..width_px).flat_map(move |x| [x as u8 * 10, y as u8 * 10, 7]);
-        Picture { width_px, height_px, rgb: (0..height_px).flat_map(row).collect() }
-    }
-
-    fn square(picture: &Picture, size_px: u32) -> Vec<u8> {
-        let mut rgb = Vec::new();
-        append_square(&mut rgb, picture, size_px, &mut Resizer::new()).unwrap();
-        rgb
-    }
-
-    #[test]
-    fn the_square_is_cut_from_the_middle() {
-        // 7 wide, 3 high: columns 2, 3, 4 of each row.
-        let expected: Vec<u8> = (0..3).flat_map(|y| (2..5).flat_map(move |x| [x * 10, y * 10, 7])).collect();
-        assert_eq!(square(&picture(7, 3), 3), expected);
-        // 2 wide, 5 high: rows 1 and 2.
-        let expected: Vec<u8> = (1..3).flat_map(|y| (0..2).flat_map(move |x| [x * 10, y * 10, 7])).collect();
-        assert_eq!(square(&picture(2, 5), 2), expected);
-    }
-
-    #[test]
-    fn shrinking_averages_around_the_middle() {
-        // 12 x 4 to 2 x 2: the square is columns 4..8; a ramp keeps its mean, (40 + 70) / 2, symmetric about it.
-        let got = square(&picture(12, 4), 2);
-        let red: Vec<i32> = got.iter().step_by(3).map(|v| i32::from(*v)).collect();
-        assert_eq!(red[0] + red[1], 110, "{red:?}");
-        assert!(red[0] < red[1] && red[0] == red[2] && red[1] == red[3], "{red:?}");
-    }
 }

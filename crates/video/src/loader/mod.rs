@@ -2,6 +2,7 @@
 //! the order of their steps. What a batch holds depends on its step alone, never on the number of workers.
 
 mod clip;
+mod pixels;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 pub use clip::load_clip;
+pub use pixels::Window;
 use spec::ClipGeometry;
 
 use crate::{ClipStore, TokenStore, Tokens, VideoError};
