@@ -11,6 +11,64 @@ use crate::VideoError;
 /// Quality of stored frames: about a tenth of the raw size on real video (measured), no visible blocks. Our choice.
 const QUALITY: u8 = 90;
 
+/// Whether bytes begin with a JPEG, by its markers alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outline {
+    /// A JPEG from start to end marker.
+    Whole(Extent),
+    /// What may become one with more bytes.
+    CutShort,
+    /// Something else.
+    Damaged,
+}
+
+/// Length and size of a JPEG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// From start to end marker.
+    pub(crate) num_bytes: usize,
+    pub(crate) width_px: u32,
+    pub(crate) height_px: u32,
+}
+
+/// Finds the end and the size of the JPEG at the beginning of `bytes`, without decoding it.
+pub(crate) fn outline(bytes: &[u8]) -> Outline {
+    let word = |at: usize| Some(usize::from(*bytes.get(at)?) << 8 | usize::from(*bytes.get(at + 1)?));
+    if bytes.len() >= 2 && !bytes.starts_with(&[0xFF, 0xD8]) {
+        return Outline::Damaged;
+    }
+    let (mut at, mut size) = (2, None);
+    while let Some(marker) = word(at) {
+        match marker {
+            0xFFD9 => {
+                let whole = |(width_px, height_px)| Extent { num_bytes: at + 2, width_px, height_px };
+                return size.map(whole).map_or(Outline::Damaged, Outline::Whole);
+            }
+            0xFF01..=0xFFFE => {}
+            _ => return Outline::Damaged,
+        }
+        let Some(len) = word(at + 2) else { break };
+        // Start of frame, whatever the kind of coding: precision, height, width.
+        if matches!(marker, 0xFFC0..=0xFFC2)
+            && let (Some(height), Some(width)) = (word(at + 5), word(at + 7))
+        {
+            size = Some((width as u32, height as u32));
+        }
+        at += 2 + len;
+        if marker == 0xFFDA {
+            let Some(scan) = bytes.get(at..).and_then(scan_bytes) else { break };
+            at += scan;
+        }
+    }
+    Outline::CutShort
+}
+
+/// Length of entropy-coded data: up to the first 0xFF that is neither stuffing nor a restart marker.
+fn scan_bytes(bytes: &[u8]) -> Option<usize> {
+    let ends = |at: &usize| !matches!(bytes.get(at + 1), None | Some(0 | 0xD0..=0xD7 | 0xFF));
+    memchr::memchr_iter(0xFF, bytes).find(ends)
+}
+
 /// A picture as rows of interleaved red, green, blue, each `0..=255`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
@@ -88,6 +146,18 @@ mod tests {
         let mut gap = whole[..whole.len() / 2].to_vec();
         gap.extend([0xFF, 0xD9]);
         assert!(decode(&gap).is_err(), "half of the data with an end marker");
+    }
+
+    #[test]
+    fn an_outline_is_the_size_and_the_length() {
+        let jpeg = encode(40, 24, &ramp(40, 24)).unwrap();
+        let whole = Outline::Whole(Extent { num_bytes: jpeg.len(), width_px: 40, height_px: 24 });
+        assert_eq!(outline(&jpeg), whole);
+        assert_eq!(outline(&[jpeg.as_slice(), b"what follows"].concat()), whole);
+        for len in 0..jpeg.len() {
+            assert_eq!(outline(&jpeg[..len]), Outline::CutShort, "{len} bytes");
+        }
+        assert_eq!(outline(b"P6 40 24"), Outline::Damaged);
     }
 
     #[test]

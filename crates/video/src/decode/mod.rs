@@ -1,6 +1,7 @@
 //! Video files to frames, through an ffmpeg child process that writes pictures on a pipe.
 
 mod child;
+mod pictures;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -10,12 +11,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
+use self::pictures::Pictures;
 use crate::{Ffmpeg, VideoError};
 
 /// Smallest short side of a source that is worth keeping, pixels: one patch of a common encoder.
 const MIN_SIDE_PX: u32 = 16;
 /// Longest side over shortest beyond which a picture is no scene but a strip.
 const MAX_ASPECT: u32 = 16;
+/// ffmpeg's quantiser scale of the frames. At 3 a frame is as close to its source as at quality 90 of the usual tables,
+/// and a fifth smaller (31.3 dB at 43.7 kB against 53.8 kB on a 456x256 juggling video, measured). Our choice.
+const JPEG_SCALE: &str = "3";
 
 /// How files are decoded.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +40,8 @@ pub struct Frame<'a> {
     pub width_px: u32,
     /// Height.
     pub height_px: u32,
-    /// `[height_px, width_px, 3]`, row-major, `0..=255`.
-    pub rgb: &'a [u8],
+    /// The picture as JPEG, 4:2:0; [`crate::jpeg::decode`] gives its pixels.
+    pub jpeg: &'a [u8],
 }
 
 /// A file that was decoded from its first frame to its last.
@@ -169,8 +174,10 @@ pub fn decode(
     command.args(["-v", "error", "-protocol_whitelist", "file", "-threads", "1", "-i"]).arg(probe::input(path));
     command.args(["-map", "0:V:0", "-fps_mode", "passthrough", "-filter_threads", "1", "-vf"]);
     command.arg(filters(rate, options.short_side_px));
-    // Pictures that carry their size: no guess of what rotation, sample aspect and rounding come to.
-    command.args(["-c:v", "ppm", "-pix_fmt", "rgb24", "-threads", "1", "-f", "image2pipe", "pipe:1"]);
+    // Pictures that carry their size: no guess of what rotation, sample aspect and rounding come to. They are stored as
+    // they come: nothing is converted to RGB and back, and a fourteenth of its bytes go through the pipe.
+    command.args(["-c:v", "mjpeg", "-q:v", JPEG_SCALE, "-huffman", "default", "-pix_fmt", "yuvj420p"]);
+    command.args(["-threads", "1", "-f", "image2pipe", "pipe:1"]);
     let (read, exit) = child::run(&mut command, limit, |out| read_frames(out, options.short_side_px, on_frame))
         .map_err(|source| VideoError::NoFfmpeg { program: ffmpeg.program().to_owned(), source })?;
     let seen = match read {
@@ -196,7 +203,7 @@ fn filters(rate: Rate, short_px: u32) -> String {
     let long = |over: &str, under: &str| format!("2*max(1,round({short_px}*{over}/({under})/2))");
     let width = format!("if(lt(iw*sar,ih),{short_px},{})", long("iw*sar", "ih"));
     let height = format!("if(lt(iw*sar,ih),{},{short_px})", long("ih", "iw*sar"));
-    format!("fps={}/{},scale=w='{width}':h='{height}':flags=bicubic,setsar=1", rate.num, rate.den)
+    format!("fps={}/{},scale=w='{width}':h='{height}':flags=bicubic:out_range=full,setsar=1", rate.num, rate.den)
 }
 
 /// A frame rate as ffmpeg takes it exactly.
@@ -238,9 +245,10 @@ enum Ended {
 
 fn read_frames(out: &mut impl Read, short_px: u32, on_frame: &mut dyn FnMut(Frame<'_>) -> ControlFlow<()>) -> Ended {
     let mut seen = Seen::default();
-    let mut rgb = Vec::new();
+    let mut pictures = Pictures::new(out);
     // A pipe that breaks off within a frame is judged like one that ends: by the count and what ffmpeg said.
-    while let Ok(Some((width_px, height_px))) = read_header(out) {
+    while let Ok(Some(frame)) = pictures.next() {
+        let Frame { width_px, height_px, .. } = frame;
         if width_px.max(height_px) > MAX_ASPECT * short_px {
             return Ended::Rejected(Reject::BadSize { width_px, height_px });
         }
@@ -249,33 +257,12 @@ fn read_frames(out: &mut impl Read, short_px: u32, on_frame: &mut dyn FnMut(Fram
             return Ended::Rejected(Reject::SizeChanges { from, to: format!("{width_px}x{height_px}") });
         }
         (seen.width_px, seen.height_px) = (width_px, height_px);
-        rgb.resize(width_px as usize * height_px as usize * 3, 0);
-        if out.read_exact(&mut rgb).is_err() {
-            break;
-        }
         seen.num_frames += 1;
-        if on_frame(Frame { width_px, height_px, rgb: &rgb }).is_break() {
+        if on_frame(frame).is_break() {
             return Ended::Stopped;
         }
     }
     Ended::Eof(seen)
-}
-
-/// Reads `P6\nWIDTH HEIGHT\n255\n`; `None` at the end of the stream or on anything else.
-fn read_header(out: &mut impl Read) -> std::io::Result<Option<(u32, u32)>> {
-    let mut header = Vec::with_capacity(16);
-    let mut byte = [0];
-    while header.iter().filter(|b| **b == b'\n').count() < 3 && header.len() < 40 {
-        if out.read(&mut byte)? == 0 {
-            return Ok(None);
-        }
-        header.push(byte[0]);
-    }
-    let text = String::from_utf8_lossy(&header);
-    let mut words = text.split_ascii_whitespace();
-    let (magic, width, height) = (words.next(), words.next(), words.next());
-    let sizes = width.and_then(|w| w.parse().ok()).zip(height.and_then(|h| h.parse().ok()));
-    Ok(sizes.filter(|_| magic == Some("P6")))
 }
 
 fn judge(seen: &Seen, exit: &child::Exit, expected: u64, limit: Duration) -> Result<u32, Reject> {

@@ -22,7 +22,8 @@ fn make(name: &str, args: &[&str]) -> (TempDir, PathBuf) {
 fn look(path: &Path, options: &DecodeOptions) -> (Verdict, Vec<u64>) {
     let mut means = Vec::new();
     let mut on_frame = |frame: Frame<'_>| {
-        means.push(frame.rgb.iter().map(|v| u64::from(*v)).sum::<u64>() / frame.rgb.len() as u64);
+        let rgb = crate::jpeg::decode(frame.jpeg).unwrap().rgb;
+        means.push(rgb.iter().map(|v| u64::from(*v)).sum::<u64>() / rgb.len() as u64);
         ControlFlow::Continue(())
     };
     (decode(&Ffmpeg::find().unwrap(), path, options, &mut on_frame).unwrap(), means)

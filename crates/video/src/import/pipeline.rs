@@ -15,7 +15,6 @@ use super::Source;
 use super::resume::hash_file;
 use crate::{
     ClipStoreWriter, DecodeOptions, Decoded, Ffmpeg, Frame, NewVideo, Reject, Rejected, Verdict, VideoError, decode,
-    jpeg,
 };
 
 /// Frames travel in parcels of at least this size.
@@ -70,6 +69,9 @@ pub(super) fn run(
         }
         let mut begun: BTreeMap<usize, Receiver<Message>> = BTreeMap::new();
         for (i, file) in job.files.iter().enumerate() {
+            if job.interrupt.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
             let messages = loop {
                 if let Some(messages) = begun.remove(&i) {
                     break messages;
@@ -115,21 +117,12 @@ fn decode_file(job: &Job<'_>, file: &Source, send: &Sender<Message>) -> Result<E
         return Ok(End::Rejected { reason: Reject::NameNotUtf8.to_string(), content_hash });
     }
     let (mut parcel, mut parcel_bytes) = (Vec::new(), 0);
-    let mut failed = None;
     let mut on_frame = |frame: Frame<'_>| {
         if job.interrupt.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
         }
-        match jpeg::encode(frame.width_px, frame.height_px, frame.rgb) {
-            Ok(jpeg) => {
-                parcel_bytes += jpeg.len();
-                parcel.push(jpeg);
-            }
-            Err(err) => {
-                failed = Some(err);
-                return ControlFlow::Break(());
-            }
-        }
+        parcel_bytes += frame.jpeg.len();
+        parcel.push(frame.jpeg.to_vec());
         if parcel_bytes < PARCEL_BYTES {
             return ControlFlow::Continue(());
         }
@@ -140,9 +133,6 @@ fn decode_file(job: &Job<'_>, file: &Source, send: &Sender<Message>) -> Result<E
         }
     };
     let verdict = decode(job.ffmpeg, &file.path, job.decode, &mut on_frame)?;
-    if let Some(err) = failed {
-        return Err(err);
-    }
     Ok(match verdict {
         Verdict::Stopped => End::Stopped,
         Verdict::Rejected(reject) => End::Rejected { reason: reject.to_string(), content_hash },
