@@ -95,7 +95,7 @@ impl ClipPlan {
 
 /// One loading thread per core; few steps ahead, since a batch of 128-frame clips is large.
 pub(crate) fn loader_options() -> LoaderOptions {
-    LoaderOptions { num_workers: num_cores() as usize, prefetch_steps: 3 }
+    LoaderOptions { num_workers: num_cores() as usize, prefetch_steps: 3, max_bytes: 2 << 30 }
 }
 
 /// Opens a clip store to read.

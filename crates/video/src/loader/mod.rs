@@ -3,16 +3,17 @@
 
 mod clip;
 mod pixels;
+mod queue;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use self::queue::Queue;
 pub use clip::load_clip;
 pub use pixels::Window;
 use spec::ClipGeometry;
@@ -69,8 +70,10 @@ pub struct ClipSource {
 pub struct LoaderOptions {
     /// Threads that load.
     pub num_workers: usize,
-    /// Steps that are loaded or being loaded before the caller asks for them: the bound on memory.
+    /// Steps that may be loaded before the caller asks for them.
     pub prefetch_steps: u64,
+    /// Bytes that all clips loaded ahead may take. The clips of the next step are loaded whatever they take.
+    pub max_bytes: u64,
 }
 
 /// Tells which clips a step needs: a pure function of the step.
@@ -79,25 +82,9 @@ pub type Plan = dyn Fn(u64) -> Vec<ClipRequest> + Send + Sync;
 /// Loads the batches of a range of steps. Dropping it stops the workers.
 #[derive(Debug)]
 pub struct Loader {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
     workers: Vec<JoinHandle<()>>,
     steps: Range<u64>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-    prefetch_steps: u64,
-}
-
-/// Steps below `taken` have been handed out, those below `claimed` are with a worker or in `ready`.
-#[derive(Debug)]
-struct Queue {
-    taken: u64,
-    claimed: u64,
-    stop: u64,
-    ready: BTreeMap<u64, Result<Vec<LoadedClip>, VideoError>>,
 }
 
 impl Loader {
@@ -119,17 +106,13 @@ impl Loader {
             let value = format!("{} workers, {} steps", options.num_workers, options.prefetch_steps);
             return Err(VideoError::Option { option: "loader", value, rule: "at least 1 of each" });
         }
-        let queue = Queue { taken: steps.start, claimed: steps.start, stop: steps.end, ready: BTreeMap::new() };
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(queue),
-            changed: Condvar::new(),
-            prefetch_steps: options.prefetch_steps,
-        });
-        let mut loader = Loader { shared, workers: Vec::new(), steps };
+        let frame_bytes = (source.geometry.size_px() * source.geometry.size_px() * 3) as u64;
+        let queue = Arc::new(Queue::new(&steps, options, frame_bytes));
+        let mut loader = Loader { queue, workers: Vec::new(), steps };
         for _ in 0..options.num_workers {
-            let (shared, source, plan) = (Arc::clone(&loader.shared), source.clone(), Arc::clone(&plan));
+            let (queue, source, plan) = (Arc::clone(&loader.queue), source.clone(), Arc::clone(&plan));
             let worker =
-                thread::Builder::new().name("clip-loader".to_owned()).spawn(move || work(&shared, &source, &*plan));
+                thread::Builder::new().name("clip-loader".to_owned()).spawn(move || work(&queue, &source, &*plan));
             let failed =
                 |err| VideoError::Io { action: "start a thread for", path: "the clip loader".into(), source: err };
             loader.workers.push(worker.map_err(failed)?);
@@ -145,24 +128,14 @@ impl Loader {
     pub fn next(&mut self) -> Option<Result<Batch, VideoError>> {
         let step = self.steps.next()?;
         let asked = Instant::now();
-        let mut queue = lock(&self.shared.queue);
-        let clips = loop {
-            if let Some(clips) = queue.ready.remove(&step) {
-                break clips;
-            }
-            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        };
-        queue.taken = step + 1;
-        drop(queue);
-        self.shared.changed.notify_all();
+        let clips = self.queue.take(step);
         Some(clips.map(|clips| Batch { step, clips, wait_secs: asked.elapsed().as_secs_f64() }))
     }
 }
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        lock(&self.shared.queue).stop = 0;
-        self.shared.changed.notify_all();
+        self.queue.stop();
         for worker in self.workers.drain(..) {
             // A panic in a worker was handed out as an error already.
             worker.join().ok();
@@ -170,31 +143,16 @@ impl Drop for Loader {
     }
 }
 
-fn work(shared: &Shared, source: &ClipSource, plan: &Plan) {
-    let mut queue = lock(&shared.queue);
-    while queue.claimed < queue.stop {
-        if queue.claimed >= queue.taken + shared.prefetch_steps {
-            queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            continue;
-        }
-        let step = queue.claimed;
-        queue.claimed += 1;
-        drop(queue);
-        let load = || plan(step).into_iter().map(|request| load(source, request)).collect();
-        // The caller waits for this very step, so even a bug must answer.
-        let clips = catch_unwind(AssertUnwindSafe(load))
-            .unwrap_or_else(|_panic| Err(VideoError::WorkerPanicked { at: format!("step {step}") }));
-        queue = lock(&shared.queue);
-        queue.ready.insert(step, clips);
-        shared.changed.notify_all();
+fn work(queue: &Queue, source: &ClipSource, plan: &Plan) {
+    while let Some(job) = queue.claim(plan) {
+        // The caller waits for this very clip, so even a bug must answer.
+        let clip = catch_unwind(AssertUnwindSafe(|| load(source, job.request))).unwrap_or_else(|_panic| {
+            Err(VideoError::WorkerPanicked { at: format!("segment {}", job.request.segment) })
+        });
+        queue.put(job, clip);
     }
 }
 
 fn load(source: &ClipSource, request: ClipRequest) -> Result<LoadedClip, VideoError> {
     load_clip(&source.store, source.tokens.as_deref(), &source.geometry, request)
-}
-
-/// The queue is changed in single steps, so a poisoned lock is as good as a whole one.
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use spec::{ClipSpec, Sampling};
 use tempfile::TempDir;
 
@@ -76,7 +78,7 @@ fn plan() -> Arc<Plan> {
 }
 
 fn options(num_workers: usize) -> LoaderOptions {
-    LoaderOptions { num_workers, prefetch_steps: 3 }
+    LoaderOptions { num_workers, prefetch_steps: 3, max_bytes: 1 << 30 }
 }
 
 fn load_all(source: &ClipSource, num_workers: usize, steps: Range<u64>) -> Vec<(u64, Vec<LoadedClip>)> {
@@ -149,6 +151,31 @@ fn no_more_is_loaded_ahead_than_asked_for_and_dropping_stops() {
     drop(loader);
     // Five taken, three ahead of them.
     assert!(planned.lock().unwrap().iter().all(|step| *step < 8), "{planned:?}");
+}
+
+#[test]
+fn a_bound_in_bytes_holds_back_all_but_the_next_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = source(&dir);
+    // One clip of a step is allowed ahead; two would be over the bound.
+    let clip_bytes = 16 * 16 * 16 * 3;
+    let options = LoaderOptions { max_bytes: 3 * clip_bytes, ..options(2) };
+    let queue = Queue::new(&(0..10), options, 16 * 16 * 3);
+    let claim = || queue.claim(&*plan());
+    let jobs = [claim().unwrap(), claim().unwrap(), claim().unwrap()];
+    for job in jobs {
+        queue.put(job, load(&source, job.request));
+    }
+    // Step 0 and half of step 1 are held; the rest of step 1 has to wait until step 0 is taken.
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(claim);
+        assert_eq!(queue.take(0).unwrap().len(), 2);
+        let job = waiting.join().unwrap().unwrap();
+        assert_eq!(job.request, plan()(1)[1]);
+    });
+    // A bound below one clip still lets every step through.
+    let mut loader = Loader::start(source.clone(), plan(), 0..4, LoaderOptions { max_bytes: 1, ..options }).unwrap();
+    assert_eq!(std::iter::from_fn(|| loader.next()).filter(|batch| batch.is_ok()).count(), 4);
 }
 
 #[test]
