@@ -1,6 +1,8 @@
 //! `longvid bench memory`: what a training step costs against the number of frames, measured in a process of its own for
 //! each point, since an allocator that keeps what it freed would make the second point of a process meaningless.
 
+pub(crate) mod loader;
+
 use std::process::{Command, Stdio};
 use std::time::Instant;
 

@@ -29,6 +29,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Eval(EvalCommand::Knn(args)) => eval::run(eval::Probe::Knn, &args, session),
         Command::Eval(EvalCommand::Linear(args)) => eval::run(eval::Probe::Linear, &args, session),
         Command::Bench(BenchCommand::Memory(args)) => bench::memory(&args, session),
+        Command::Bench(BenchCommand::Loader(args)) => bench::loader::loader(&args, session),
         Command::Bench(BenchCommand::MemoryPoint(args)) => bench::memory_point(&args, session),
         Command::Report(args) => report::run(&args),
         Command::Demo(args) => demo::run(&args, session),
