@@ -243,6 +243,9 @@ pub(crate) struct ProbeArgs {
     /// Labelled clip store of other groups to test on.
     #[arg(long)]
     pub(crate) test_clips: PathBuf,
+    /// What to predict, where the stores have several label spaces (`verb`, `noun`).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) labels: Option<String>,
     /// How tokens become one vector per clip.
     #[arg(long, value_enum, default_value_t = PoolArg::Time8)]
     pub(crate) pool: PoolArg,

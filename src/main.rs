@@ -6,6 +6,7 @@ mod cli;
 mod clips;
 mod cmd;
 mod exit;
+mod labelled;
 mod method;
 mod pictures;
 mod presets;

@@ -16,7 +16,8 @@ fn a_clip_store_tells_what_was_imported() {
     let info: Value = serde_json::from_str(&folder.ok("data info train.h5 --json")).expect("JSON");
     assert_eq!(info["kind"], "clip store");
     assert_eq!(info["videos"].as_array().map(Vec::len), Some(8));
-    let classes = info["segments_per_class"].as_object().expect("counts by class");
+    assert_eq!(info["label_spaces"][0]["name"], "class");
+    let classes = info["label_spaces"][0]["segments_per_class"].as_object().expect("counts by class");
     assert!(classes.len() == 4 && classes.values().all(|count| count == 2), "{classes:?}");
     let groups = info["segments_per_group"].as_object().expect("counts by group");
     assert!(groups.len() == 2 && groups.values().all(|count| count == 4), "{groups:?}");

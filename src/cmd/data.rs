@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use video::{
-    Annotations, Begin, ClipStore, Event, ImportOptions, ImportReport, Rejected, StoreOptions, TokenStore, Video,
-    VideoError,
+    Annotations, Begin, ClipStore, Event, ImportOptions, ImportReport, Rejected, Segment, StoreOptions, TokenStore,
+    Video, VideoError,
 };
 
 pub(crate) use self::export::export;
@@ -105,29 +105,44 @@ fn file_bytes(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
-/// Segments by class name and by group; those without a class are not in the first.
-fn counts(store: &ClipStore) -> (BTreeMap<&str, usize>, BTreeMap<&str, usize>) {
-    let (mut classes, mut groups) = (BTreeMap::new(), BTreeMap::new());
-    for segment in store.segments() {
-        if let Some(class) = usize::try_from(segment.label).ok().and_then(|label| store.classes().get(label)) {
-            *classes.entry(class.as_str()).or_insert(0) += 1;
-        }
-        *groups.entry(segment.group.as_str()).or_insert(0) += 1;
+/// Segments by what `name` says of them; those of which it says nothing are not counted.
+fn counts<'a>(store: &'a ClipStore, name: impl Fn(&'a Segment) -> Option<&'a str>) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for name in store.segments().iter().filter_map(name) {
+        *counts.entry(name).or_insert(0) += 1;
     }
-    (classes, groups)
+    counts
+}
+
+/// For each label space, segments by class.
+fn class_counts(store: &ClipStore) -> Vec<BTreeMap<&str, usize>> {
+    let class = |i: usize, segment: &Segment| {
+        let label = usize::try_from(segment.labels[i]).ok()?;
+        Some(store.label_spaces()[i].classes[label].as_str())
+    };
+    (0..store.label_spaces().len()).map(|i| counts(store, |segment| class(i, segment))).collect()
+}
+
+fn subject(segment: &Segment) -> Option<&str> {
+    Some(segment.subject.as_str()).filter(|subject| !subject.is_empty())
 }
 
 fn clip_json(store: &ClipStore) -> anyhow::Result<String> {
-    let (classes, groups) = counts(store);
+    let label_spaces: Vec<_> = store
+        .label_spaces()
+        .iter()
+        .zip(class_counts(store))
+        .map(|(space, counts)| json!({ "name": space.name, "classes": space.classes, "segments_per_class": counts }))
+        .collect();
     let value = json!({
         "kind": "clip store",
         "id": store.id(),
         "created_by": store.created_by(),
         "short_side_px": store.short_side_px(),
         "file_bytes": file_bytes(store.path()),
-        "classes": store.classes(),
-        "segments_per_class": classes,
-        "segments_per_group": groups,
+        "label_spaces": label_spaces,
+        "segments_per_group": counts(store, |segment| Some(&segment.group)),
+        "segments_per_subject": counts(store, subject),
         "videos": store.videos(),
         "segments": store.segments(),
         "rejected": store.rejected(),
@@ -136,10 +151,10 @@ fn clip_json(store: &ClipStore) -> anyhow::Result<String> {
 }
 
 fn clip_text(store: &ClipStore) -> String {
-    let (videos, (classes, groups)) = (store.videos(), counts(store));
+    let (videos, classes) = (store.videos(), class_counts(store));
+    let groups = counts(store, |segment| Some(&segment.group));
     let num_frames: u64 = videos.iter().map(|video| u64::from(video.num_frames)).sum();
     let secs = videos.iter().map(Video::duration_secs).fold(0.0, |sum, secs| sum + secs);
-    let num_labelled: usize = classes.values().sum();
     let mut text = String::new();
     let mut row = |name: &str, value: String| _ = writeln!(text, "{name:<10} {value}");
     row("clip store", format!("{}", store.path().display()));
@@ -154,11 +169,18 @@ fn clip_text(store: &ClipStore) -> String {
         ),
     );
     row("videos", format!("{}, {num_frames} frames, {secs:.1} s", videos.len()));
-    row("segments", format!("{}, {num_labelled} with a label", store.segments().len()));
-    row("classes", store.classes().len().to_string());
+    row("segments", store.segments().len().to_string());
+    for (space, counts) in store.label_spaces().iter().zip(&classes) {
+        let num_labelled: usize = counts.values().sum();
+        let num_known = space.classes.len();
+        row(&space.name, format!("{} of {num_known} classes, {num_labelled} segments with one", counts.len()));
+    }
     row("groups", groups.len().to_string());
+    row("subjects", counts(store, subject).len().to_string());
     row("rejected", store.rejected().len().to_string());
-    list(&mut text, "classes", classes.iter().map(|(class, num)| format!("{num:>6} {class}")));
+    for (space, counts) in store.label_spaces().iter().zip(&classes) {
+        list(&mut text, &space.name, counts.iter().map(|(class, num)| format!("{num:>6} {class}")));
+    }
     // Without annotations each video is a group of its own: not worth a list.
     if groups.len() < store.segments().len() {
         list(&mut text, "groups", groups.iter().map(|(group, num)| format!("{num:>6} {group}")));

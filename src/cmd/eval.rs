@@ -10,13 +10,14 @@ use serde::Serialize;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Kind};
-use video::{ClipRequest, ClipSource, ClipStore, Loader, timeline};
+use video::{ClipRequest, ClipSource, Loader, timeline};
 
 use super::pretrain::load_encoder;
 use super::training::say;
 use crate::cli::{PoolArg, ProbeArgs};
 use crate::clips;
 use crate::exit::{BadInput, Interrupted};
+use crate::labelled::Labelled;
 use crate::progress::Progress;
 use crate::session::Session;
 
@@ -75,18 +76,19 @@ impl Probe {
 pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, weights) = load_encoder(&args.encoder)?;
     let geometry = preset.clip.check()?;
-    let (train, test) = (clips::open_clips(&args.train_clips)?, clips::open_clips(&args.test_clips)?);
+    let open = |path| Labelled::of(clips::open_clips(path)?, args.labels.as_deref());
+    let (train, test) = (open(&args.train_clips)?, open(&args.test_clips)?);
     if train.classes() != test.classes() || train.classes().len() < 2 {
         return Err(BadInput(format!(
             "{:?} has classes {:?} and {:?} has {:?}: both must have the same two or more",
-            train.path(),
+            train.store.path(),
             train.classes(),
-            test.path(),
+            test.store.path(),
             test.classes()
         ))
         .into());
     }
-    expect_disjoint(&groups(&train), &groups(&test))?;
+    expect_disjoint(&train.groups(), &test.groups())?;
     let mut rows = Vec::new();
     for (name, trained) in [(preset.model.kind(), true), ("random weights", false)] {
         // The random encoder differs from the trained one in its weights alone.
@@ -97,7 +99,7 @@ pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::
             weights.copy_into(&vs)?;
         }
         let encoder = Encoder { vit, geometry, pool: args.pool.pool(), device: session.device };
-        let features = |store| encoder.features(store, name, session);
+        let features = |clips| encoder.features(clips, name, session);
         let split = Split::new(features(&train)?, features(&test)?, train.classes().len())?;
         let (scores, settings) = probe.scores(&split, args.seed)?;
         // A clip that cannot be read ends the command with an error: none is left out of a result.
@@ -116,10 +118,6 @@ pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::
     std::fs::write(&out, serde_json::to_string_pretty(&results)?).with_context(|| format!("cannot write {out:?}"))?;
     print(&results)?;
     Ok(say(&format!("wrote {}", out.display()))?)
-}
-
-fn groups(store: &ClipStore) -> Vec<&str> {
-    store.segments().iter().filter(|row| row.label >= 0).map(|row| row.group.as_str()).collect()
 }
 
 fn print(results: &Results) -> anyhow::Result<()> {
@@ -157,8 +155,8 @@ struct Encoder {
 
 impl Encoder {
     /// Features of every labelled segment: one clip from the middle of its timeline (one temporal crop, as in LVMAE).
-    fn features(&self, store: &Arc<ClipStore>, name: &str, session: &Session) -> anyhow::Result<Features> {
-        let requests = self.requests(store);
+    fn features(&self, clips: &Labelled, name: &str, session: &Session) -> anyhow::Result<Features> {
+        let (store, requests) = (&clips.store, self.requests(clips));
         if requests.is_empty() {
             return Err(BadInput(format!("{:?} holds no labelled segment", store.path())).into());
         }
@@ -178,8 +176,9 @@ impl Encoder {
                 Ok(pool(&self.vit.encode_all(&cubes)?, self.geometry.grid(), self.pool)?)
             })?;
             x_nd.extend(Vec::<f32>::try_from(features.flatten(0, 1).to_kind(Kind::Float).to_device(Device::Cpu))?);
-            let segment = &store.segments()[requests[labels.len()].segment];
-            labels.push(i64::from(segment.label));
+            let index = requests[labels.len()].segment;
+            let segment = &store.segments()[index];
+            labels.extend(clips.label(index));
             groups.push(segment.group.clone());
             progress.set(labels.len() as u64, &segment.id);
         }
@@ -188,14 +187,14 @@ impl Encoder {
         Ok(Features::new(x_nd, width, labels, groups)?)
     }
 
-    fn requests(&self, store: &ClipStore) -> Vec<ClipRequest> {
-        let num_frames = self.geometry.num_frames() as usize;
-        let labelled = store.segments().iter().enumerate().filter(|(_, row)| row.label >= 0);
-        let middle = |(segment, row): (usize, &video::Segment)| {
+    fn requests(&self, clips: &Labelled) -> Vec<ClipRequest> {
+        let (store, num_frames) = (&clips.store, self.geometry.num_frames() as usize);
+        let middle = |segment: usize| {
+            let row = &store.segments()[segment];
             let starts = timeline(&store.videos()[row.video as usize], row, &self.geometry)
                 .clip_starts(num_frames, &self.geometry);
             ClipRequest { segment, start_frame: starts[starts.len() / 2], num_frames }
         };
-        labelled.map(middle).collect()
+        clips.segments().map(middle).collect()
     }
 }

@@ -76,6 +76,38 @@ pub enum VideoError {
         /// The newest version known here.
         known: u32,
     },
+    /// The store was written by an earlier version of this program, whose tables were others.
+    #[error("{path:?} has format version {found}, version {needed} is needed: {remedy}")]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its `format_version`.
+        found: u32,
+        /// The version read here.
+        needed: u32,
+        /// What to do: "import it again" or "encode it again".
+        remedy: &'static str,
+    },
+    /// A label space was asked for that the store does not have.
+    #[error("{path:?} has no labels {name:?}; it has: {known}")]
+    UnknownLabelSpace {
+        /// The store.
+        path: PathBuf,
+        /// What was asked for.
+        name: String,
+        /// The names of its label spaces, separated by commas.
+        known: String,
+    },
+    /// A segment to be stored has not one label of each label space.
+    #[error("segment {segment:?} has labels {labels:?}, which are not one of each of: {spaces}")]
+    Labels {
+        /// Id of the segment.
+        segment: String,
+        /// Its labels.
+        labels: Vec<i32>,
+        /// The names of the label spaces, separated by commas.
+        spaces: String,
+    },
     /// There is no store yet, but an import into it was interrupted.
     #[error("{path:?} is not finished: its import was interrupted; run the same import again to go on")]
     Unfinished {

@@ -8,8 +8,8 @@ use hdf5::{Dataset, File, H5Type};
 use crate::VideoError;
 use crate::spool::journal_path;
 
-/// Newest layout of the stores that this program writes and reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+/// Layout of the stores that this program writes and reads. Version 1 had one unnamed label space and no subjects.
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// Adds the store's path and what was attempted to HDF5's errors.
 pub(crate) trait At<T> {
@@ -83,8 +83,9 @@ fn files() -> hdf5::FileBuilder {
     options
 }
 
-/// Opens a finished store for reading and checks that it is of the wanted kind and of a version known here.
-pub(crate) fn open_finished(path: &Path, wanted: &'static str) -> Result<File, VideoError> {
+/// Opens a finished store for reading and checks that it is of the wanted kind and of the version read here; `again` says
+/// how an older one is made again.
+pub(crate) fn open_finished(path: &Path, wanted: &'static str, again: &'static str) -> Result<File, VideoError> {
     if let Err(source) = std::fs::File::open(path) {
         let begun = source.kind() == std::io::ErrorKind::NotFound && journal_path(path).exists();
         let path = path.to_owned();
@@ -104,6 +105,10 @@ pub(crate) fn open_finished(path: &Path, wanted: &'static str) -> Result<File, V
     let version: u32 = number(&file, "format_version").at(path, "read the version of")?;
     if version > FORMAT_VERSION {
         return Err(VideoError::NewerFormat { path: path.to_owned(), found: version, known: FORMAT_VERSION });
+    }
+    if version < FORMAT_VERSION {
+        let (path, needed) = (path.to_owned(), FORMAT_VERSION);
+        return Err(VideoError::OlderFormat { path, found: version, needed, remedy: again });
     }
     Ok(file)
 }

@@ -8,7 +8,7 @@
 //! | word     | meaning                                                                          |
 //! | -------- | -------------------------------------------------------------------------------- |
 //! | video    | one decoded file: frames at a constant rate                                      |
-//! | segment  | a stretch of a video in seconds, with label and group: one sample                |
+//! | segment  | a stretch of a video in seconds, with labels, group and subject: one sample      |
 //! | timeline | the frames of a segment sampled by time, whole tokenizer windows                 |
 //! | clip     | `num_frames` consecutive frames of a timeline, centre square                      |
 //!
@@ -36,5 +36,5 @@ pub use import::{Annotations, Dropped, Event, ImportOptions, ImportReport, impor
 pub use loader::{Batch, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, Window, load_clip};
 pub use sample::{Timeline, WINDOW_FRAMES, timeline};
 pub use spool::{Begin, free_bytes};
-pub use store::{ClipStore, ClipStoreWriter, Done, NewVideo, Rejected, Segment, StoreOptions, Video};
+pub use store::{ClipStore, ClipStoreWriter, Done, LabelSpace, NewVideo, Rejected, Segment, StoreOptions, Video};
 pub use tokens::{TokenHeader, TokenStore, TokenWriter, Tokens};

@@ -67,7 +67,8 @@ mod tests {
     }
 
     fn sample(video: &Video, start_secs: f64, stop_secs: f64, clip: (i64, Sampling)) -> Timeline {
-        let segment = Segment { id: String::new(), video: 0, start_secs, stop_secs, label: -1, group: String::new() };
+        let [id, group, subject] = [const { String::new() }; 3];
+        let segment = Segment { id, video: 0, start_secs, stop_secs, labels: Vec::new(), group, subject };
         let spec = ClipSpec { num_frames: clip.0, size_px: 8, patch: [2, 8, 8], sampling: clip.1 };
         timeline(video, &segment, &spec.check().unwrap())
     }

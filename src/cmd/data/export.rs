@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
-use video::{ClipStore, Segment, Video};
+use video::{ClipStore, LabelSpace, Segment, Video};
 
 use crate::cli::ExportArgs;
 use crate::exit::BadInput;
@@ -28,9 +28,13 @@ pub(crate) fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let header = "name,num_frames,frames_per_sec,height_px,width_px,content_hash";
     write_table(&args.to.join("videos.csv"), header, videos)?;
     let segments = store.segments().iter().filter(|segment| chosen.contains(&(segment.video as usize)));
-    // The columns that `data import --annotations` reads.
-    let header = "id,path,label,group,start_secs,stop_secs";
-    write_table(&args.to.join("segments.csv"), header, segments.map(|segment| segment_row(&store, segment)))?;
+    let mut header = "id,path,group,subject,start_secs,stop_secs".to_owned();
+    for space in store.label_spaces() {
+        // The one space of most stores gets the name by which an import reads it.
+        let column = if space.name == LabelSpace::CLASS { "label" } else { &space.name };
+        header = format!("{header},{column}");
+    }
+    write_table(&args.to.join("segments.csv"), &header, segments.map(|segment| segment_row(&store, segment)))?;
     progress.finish(&format!("{} videos in {:?}", chosen.len(), args.to));
     Ok(())
 }
@@ -62,9 +66,9 @@ fn export_frames(store: &ClipStore, video: usize, to: &Path) -> anyhow::Result<(
     Ok(())
 }
 
-fn video_row(video: &Video) -> [String; 6] {
+fn video_row(video: &Video) -> Vec<String> {
     let Video { name, num_frames, frames_per_sec, height_px, width_px, content_hash, .. } = video.clone();
-    [
+    vec![
         name,
         num_frames.to_string(),
         frames_per_sec.to_string(),
@@ -74,22 +78,27 @@ fn video_row(video: &Video) -> [String; 6] {
     ]
 }
 
-fn segment_row(store: &ClipStore, segment: &Segment) -> [String; 6] {
-    let label = usize::try_from(segment.label).ok().and_then(|label| store.classes().get(label));
-    [
+fn segment_row(store: &ClipStore, segment: &Segment) -> Vec<String> {
+    let class = |(space, label): (&LabelSpace, &i32)| {
+        let class = usize::try_from(*label).ok().and_then(|label| space.classes.get(label));
+        class.cloned().unwrap_or_default()
+    };
+    let mut row = vec![
         segment.id.clone(),
         store.videos()[segment.video as usize].name.clone(),
-        label.cloned().unwrap_or_default(),
         segment.group.clone(),
+        segment.subject.clone(),
         segment.start_secs.to_string(),
         segment.stop_secs.to_string(),
-    ]
+    ];
+    row.extend(store.label_spaces().iter().zip(&segment.labels).map(class));
+    row
 }
 
-fn write_table(path: &Path, header: &str, rows: impl Iterator<Item = [String; 6]>) -> anyhow::Result<()> {
+fn write_table(path: &Path, header: &str, rows: impl Iterator<Item = Vec<String>>) -> anyhow::Result<()> {
     let mut text = format!("{header}\n");
     for row in rows {
-        text.push_str(&row.map(|field| quoted(&field)).join(","));
+        text.push_str(&row.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(","));
         text.push('\n');
     }
     std::fs::write(path, text).with_context(|| format!("cannot write {path:?}"))

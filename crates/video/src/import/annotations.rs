@@ -4,8 +4,8 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::Value;
 
 use super::{Listing, Source, Span, Wanted};
-use crate::VideoError;
 use crate::spool::io_error;
+use crate::{LabelSpace, VideoError};
 
 /// Where labels and groups come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,8 @@ impl Annotations {
         let source = |name: &&String| Source { name: (*name).clone(), path: folder.join(name) };
         let (files, missing): (Vec<_>, Vec<_>) = names.iter().map(source).partition(|file| file.path.is_file());
         let missing = missing.into_iter().map(|file| file.name).collect();
-        Ok(Listing { files, segments, classes, missing })
+        let name = LabelSpace::CLASS.to_owned();
+        Ok(Listing { files, segments, label_spaces: vec![LabelSpace { name, classes }], missing })
     }
 }
 
@@ -96,12 +97,12 @@ fn read_csv(path: &Path) -> Result<(Vec<Wanted>, Vec<String>), VideoError> {
         }
         let group = if row[group].is_empty() { name.clone() } else { row[group].to_owned() };
         labels.push(row[label].to_owned());
-        segments.push(Wanted { id, file: name, label: None, group, span });
+        segments.push(Wanted { id, file: name, labels: vec![None], group, subject: String::new(), span });
     }
     let classes: BTreeSet<&String> = labels.iter().filter(|label| !label.is_empty()).collect();
     let classes: Vec<String> = classes.into_iter().cloned().collect();
     for (segment, label) in segments.iter_mut().zip(&labels) {
-        segment.label = classes.binary_search(label).ok();
+        segment.labels = vec![classes.binary_search(label).ok()];
     }
     Ok((segments, classes))
 }
@@ -168,9 +169,16 @@ fn read_diving48(path: &Path, vocabulary: Option<&Path>) -> Result<(Vec<Wanted>,
         }
         let group = id.rsplit_once('_').map_or(id, |(competition, _)| competition).to_owned();
         let span = Span::Frames(start as f64, stop as f64);
-        segments.push(Wanted { id: id.to_owned(), file: format!("{id}.mp4"), label: Some(label), group, span });
+        segments.push(Wanted {
+            id: id.to_owned(),
+            file: format!("{id}.mp4"),
+            labels: vec![Some(label)],
+            group,
+            subject: String::new(),
+            span,
+        });
     }
-    let num_labels = segments.iter().filter_map(|segment| segment.label).max().map_or(0, |label| label + 1);
+    let num_labels = segments.iter().filter_map(|segment| segment.labels[0]).max().map_or(0, |label| label + 1);
     Ok((segments, named.unwrap_or_else(|| (0..num_labels).map(|label| label.to_string()).collect())))
 }
 

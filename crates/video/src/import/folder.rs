@@ -3,8 +3,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::{Listing, Source, Span, Wanted};
-use crate::VideoError;
 use crate::spool::io_error;
+use crate::{LabelSpace, VideoError};
 
 /// Endings of what lies beside videos and is none: annotations, notes and our own stores.
 const SIDE_FILES: [&str; 9] = ["csv", "json", "txt", "md", "h5", "tmp", "lock", "part", "journal"];
@@ -19,16 +19,18 @@ pub(super) fn list(folder: &Path) -> Result<Listing, VideoError> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let class_of = |name: &str| name.split_once('/').map(|(class, _)| class.to_owned());
     let classes: Option<BTreeSet<String>> = files.iter().map(|file| class_of(&file.name)).collect();
-    let classes: Vec<String> = classes.unwrap_or_default().into_iter().collect();
+    let label_spaces: Vec<LabelSpace> = classes.map(LabelSpace::of_classes).into_iter().collect();
+    let label_of = |space: &LabelSpace, name: &str| space.classes.binary_search(&class_of(name)?).ok();
     let whole = |file: &Source| Wanted {
         id: file.name.clone(),
         file: file.name.clone(),
-        label: class_of(&file.name).and_then(|class| classes.binary_search(&class).ok()),
+        labels: label_spaces.iter().map(|space| label_of(space, &file.name)).collect(),
         group: file.name.clone(),
+        subject: String::new(),
         span: Span::Whole,
     };
     let segments = files.iter().map(whole).collect();
-    Ok(Listing { files, segments, classes, missing: Vec::new() })
+    Ok(Listing { files, segments, label_spaces, missing: Vec::new() })
 }
 
 /// Adds the files below `dir`; `seen` keeps links from leading in a circle.

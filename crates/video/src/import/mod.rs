@@ -1,6 +1,7 @@
 //! A folder of videos, with or without annotations, to a clip store.
 
 mod annotations;
+mod filter;
 mod folder;
 mod pipeline;
 mod resume;
@@ -15,7 +16,9 @@ use std::time::Duration;
 pub use annotations::Annotations;
 use serde::Serialize;
 
-use crate::{Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, Rejected, Segment, StoreOptions, Video, VideoError};
+use crate::{
+    Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, LabelSpace, Rejected, Segment, StoreOptions, Video, VideoError,
+};
 
 /// What to import, and how.
 #[derive(Clone, Debug)]
@@ -28,7 +31,7 @@ pub struct ImportOptions {
     pub annotations: Option<Annotations>,
     /// Only segments of these groups; `None` takes all.
     pub groups: Option<BTreeSet<String>>,
-    /// Segments of these classes are left out.
+    /// Segments of these classes are left out: `unclassified`, or `verb:take` where several label spaces have such a class.
     pub exclude_labels: BTreeSet<String>,
     /// Frame size and rate.
     pub frames: StoreOptions,
@@ -103,8 +106,10 @@ struct Wanted {
     id: String,
     /// [`Source::name`] of its video.
     file: String,
-    label: Option<usize>,
+    /// One for each label space.
+    labels: Vec<Option<usize>>,
     group: String,
+    subject: String,
     span: Span,
 }
 
@@ -121,7 +126,7 @@ enum Span {
 struct Listing {
     files: Vec<Source>,
     segments: Vec<Wanted>,
-    classes: Vec<String>,
+    label_spaces: Vec<LabelSpace>,
     missing: Vec<String>,
 }
 
@@ -189,12 +194,11 @@ fn list(options: &ImportOptions) -> Result<Listing, VideoError> {
         None => folder::list(&options.folder)?,
         Some(annotations) => annotations.list(&options.folder)?,
     };
-    expect_known("group", options.groups.iter().flatten(), listing.segments.iter().map(|s| &s.group))?;
-    expect_known("excluded label", &options.exclude_labels, &listing.classes)?;
-    let excluded = |s: &Wanted| s.label.is_some_and(|label| options.exclude_labels.contains(&listing.classes[label]));
+    filter::expect_known("group", options.groups.iter().flatten(), listing.segments.iter().map(|s| &s.group))?;
+    let excluded = filter::excluded(&options.exclude_labels, &listing.label_spaces)?;
     let grouped = |s: &Wanted| options.groups.as_ref().is_none_or(|groups| groups.contains(&s.group));
-    listing.segments.retain(|segment| grouped(segment) && !excluded(segment));
-    remove_classes(&mut listing, &options.exclude_labels);
+    listing.segments.retain(|segment| grouped(segment));
+    filter::remove_classes(&mut listing, &excluded);
     let wanted: BTreeSet<&str> = listing.segments.iter().map(|segment| segment.file.as_str()).collect();
     listing.files.retain(|file| wanted.contains(file.name.as_str()));
     listing.missing.retain(|name| wanted.contains(name.as_str()));
@@ -207,29 +211,6 @@ fn list(options: &ImportOptions) -> Result<Listing, VideoError> {
         return Err(VideoError::NothingToImport { path: options.folder.clone(), problem });
     }
     Ok(listing)
-}
-
-/// Takes classes that have no segments any more off the list; the others move up.
-fn remove_classes(listing: &mut Listing, excluded: &BTreeSet<String>) {
-    let kept: Vec<usize> =
-        (0..listing.classes.len()).filter(|label| !excluded.contains(&listing.classes[*label])).collect();
-    for segment in &mut listing.segments {
-        segment.label = segment.label.and_then(|label| kept.binary_search(&label).ok());
-    }
-    listing.classes.retain(|class| !excluded.contains(class));
-}
-
-/// A misspelled filter must not leave out, or keep, everything in silence.
-fn expect_known<'a>(
-    option: &'static str,
-    given: impl IntoIterator<Item = &'a String>,
-    known: impl IntoIterator<Item = &'a String>,
-) -> Result<(), VideoError> {
-    let known: BTreeSet<&String> = known.into_iter().collect();
-    match given.into_iter().find(|name| !known.contains(name)) {
-        None => Ok(()),
-        Some(name) => Err(VideoError::Option { option, value: format!("{name:?}"), rule: "one that the data have" }),
-    }
 }
 
 /// Without annotations, a rejected file is told once, not as a segment again.
@@ -250,7 +231,7 @@ fn finish(writer: ClipStoreWriter, listing: Listing, annotated: bool) -> Result<
     }
     let (num_videos, rejected) = (writer.videos().len(), writer.rejected().to_vec());
     let num_frames = writer.videos().iter().map(|video| u64::from(video.num_frames)).sum();
-    let store_id = writer.finish(&segments, &listing.classes)?;
+    let store_id = writer.finish(&segments, &listing.label_spaces)?;
     let num_segments = segments.len();
     Ok(ImportReport { store_id, num_videos, num_frames, num_segments, rejected, missing: listing.missing, dropped })
 }
@@ -271,7 +252,8 @@ fn segment(wanted: &Wanted, index: usize, video: &Video) -> Result<Segment, Stri
         video: index as u32,
         start_secs,
         stop_secs: stop_secs.min(duration_secs),
-        label: wanted.label.map_or(-1, |label| label as i32),
+        labels: wanted.labels.iter().map(|label| label.map_or(-1, |label| label as i32)).collect(),
         group: wanted.group.clone(),
+        subject: wanted.subject.clone(),
     })
 }

@@ -58,8 +58,8 @@ fn sub_folders_are_classes_and_bad_files_are_listed() {
     assert_eq!((report.num_videos, report.num_segments, report.rejected.len()), (3, 3, 1));
     assert!(report.dropped.is_empty() && report.missing.is_empty(), "{report:?}");
     let store = ClipStore::open(&options.store).unwrap();
-    assert_eq!(store.classes(), ["jump", "run"]);
-    let rows: Vec<_> = store.segments().iter().map(|s| (s.id.as_str(), s.label)).collect();
+    assert_eq!(store.label_spaces()[0].classes, ["jump", "run"]);
+    let rows: Vec<_> = store.segments().iter().map(|s| (s.id.as_str(), s.labels[0])).collect();
     assert_eq!(rows, [("jump/c.mp4", 0), ("run/a.mp4", 1), ("run/b.mp4", 1)]);
     assert_eq!(store.rejected()[0].name, "jump/broken.mp4");
     let shown = crate::jpeg::decode(&store.read_jpegs(0, &[11]).unwrap()[0]).unwrap();
@@ -88,9 +88,9 @@ fn a_table_gives_labels_groups_and_times() {
     assert_eq!((report.num_videos, report.missing.as_slice()), (2, &["gone.mp4".to_owned()][..]));
     assert_eq!(report.dropped[0].segment, "c.mp4@5-6");
     let store = ClipStore::open(&options.store).unwrap();
-    let rows: Vec<_> = store.segments().iter().map(|s| (s.label, s.start_secs, s.stop_secs, &*s.group)).collect();
+    let rows: Vec<_> = store.segments().iter().map(|s| (s.labels[0], s.start_secs, s.stop_secs, &*s.group)).collect();
     assert_eq!(rows, [(1, 0.0, 1.0, "s1"), (0, 0.2, 0.7, "s1")]);
-    assert_eq!(store.classes(), ["nod", "wave"]);
+    assert_eq!(store.label_spaces()[0].classes, ["nod", "wave"]);
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn an_excluded_class_is_gone_and_the_others_move_up() {
     options.exclude_labels = ["other".to_owned()].into();
     run(&options).unwrap();
     let store = ClipStore::open(&options.store).unwrap();
-    assert_eq!(store.classes(), ["jump", "run"]);
-    let rows: Vec<_> = store.segments().iter().map(|s| (s.id.as_str(), s.label)).collect();
+    assert_eq!(store.label_spaces()[0].classes, ["jump", "run"]);
+    let rows: Vec<_> = store.segments().iter().map(|s| (s.id.as_str(), s.labels[0])).collect();
     assert_eq!(rows, [("jump/a.mp4", 0), ("run/c.mp4", 1)]);
 }
 
@@ -118,9 +118,9 @@ fn a_diving48_entry_counts_in_source_frames() {
     options.frames.max_frames_per_sec = Some(5.0);
     run(&options).unwrap();
     let store = ClipStore::open(&options.store).unwrap();
-    assert_eq!(store.classes(), ["Back FREE", "Inward PIKE"]);
+    assert_eq!(store.label_spaces()[0].classes, ["Back FREE", "Inward PIKE"]);
     let segment = &store.segments()[0];
-    assert_eq!((segment.label, segment.start_secs, segment.stop_secs), (1, 0.2, 0.8));
+    assert_eq!((segment.labels[0], segment.start_secs, segment.stop_secs), (1, 0.2, 0.8));
     assert_eq!((segment.id.as_str(), segment.group.as_str()), ("AbC_d_00002", "AbC_d"));
 }
 
@@ -155,7 +155,7 @@ fn empty_and_missing_folders_and_unknown_filters_are_named() {
     let mut options = options(dir.path(), "clips.h5");
     options.exclude_labels = ["rum".to_owned()].into();
     assert!(run(&options).unwrap_err().to_string().contains("excluded label = \"rum\""));
-    options.exclude_labels = ["run".to_owned()].into();
+    options.exclude_labels = ["class:run".to_owned()].into();
     assert!(run(&options).unwrap_err().to_string().contains("the filters leave no file"));
     options.folder = dir.path().join("nowhere");
     assert!(run(&options).unwrap_err().to_string().contains("nowhere"));

@@ -38,8 +38,9 @@ fn source(dir: &TempDir) -> ClipSource {
         video,
         start_secs: 0.0,
         stop_secs: 4.8,
-        label: -1,
+        labels: Vec::new(),
         group: String::new(),
+        subject: String::new(),
     };
     writer.finish(&(0..NUM_SEGMENTS).map(segment).collect::<Vec<_>>(), &[]).unwrap();
     let store = Arc::new(ClipStore::open(&path).unwrap());

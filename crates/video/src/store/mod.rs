@@ -1,4 +1,4 @@
-//! The clip store: decoded videos as JPEG frames, with their segments and classes, in one HDF5 file.
+//! The clip store: decoded videos as JPEG frames, with their segments and labels, in one HDF5 file.
 //!
 //! | dataset          | type            | length                | meaning                                             |
 //! | ---------------- | --------------- | --------------------- | --------------------------------------------------- |
@@ -6,15 +6,19 @@
 //! | `frames/offset`  | u64             | frames + 1            | frame `k` is `blob[offset[k]..offset[k + 1]]`        |
 //! | `videos/*`       | column per field | videos               | see [`Video`]                                       |
 //! | `segments/*`     | column per field | segments             | see [`Segment`]                                     |
-//! | `classes/name`   | text            | classes               | class of label 0, 1, ...                             |
+//! | `classes/SPACE`  | text            | classes of the space  | class of label 0, 1, ...; see [`LabelSpace`]         |
+//! | `labels/SPACE`   | i32             | segments              | label of each segment, -1 without one                |
 //! | `rejected/*`     | column per field | rejected files       | see [`Rejected`]                                    |
 //!
-//! Texts are variable-length UTF-8. h5py and h5dump read all of it without a plug-in.
+//! The root attribute `label_spaces` names the spaces in their order, separated by commas; it is empty without any. Texts
+//! are variable-length UTF-8. h5py and h5dump read all of it without a plug-in.
 
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
+
+use std::collections::BTreeSet;
 
 pub use reader::ClipStore;
 use serde::{Deserialize, Serialize};
@@ -62,10 +66,48 @@ pub struct Segment {
     pub start_secs: f64,
     /// Where it stops, seconds into the video.
     pub stop_secs: f64,
-    /// Index of its class, -1 without one.
-    pub label: i32,
+    /// Index of its class in each label space of the store, in their order; -1 without one.
+    pub labels: Vec<i32>,
     /// What must not be divided between training and test: the recording session, say.
     pub group: String,
+    /// Who is filmed or films; empty where unknown.
+    pub subject: String,
+}
+
+/// What segments are told apart by: one label of each space belongs to every segment. Diving48 has one space (`class`),
+/// EPIC-KITCHENS-100 has two (`verb`, `noun`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelSpace {
+    /// Lower-case letters and `_`.
+    pub name: String,
+    /// Names of the classes, by label.
+    pub classes: Vec<String>,
+}
+
+impl LabelSpace {
+    /// The name of the space of data sets that have only one.
+    pub const CLASS: &str = "class";
+
+    /// The space `class` with sorted classes.
+    pub(crate) fn of_classes(classes: BTreeSet<String>) -> Self {
+        LabelSpace { name: LabelSpace::CLASS.to_owned(), classes: classes.into_iter().collect() }
+    }
+
+    /// Whether the labels are one for each space, each a class of it or -1.
+    pub(crate) fn fit(spaces: &[LabelSpace], labels: &[i32]) -> bool {
+        let fits = |(space, label): (&LabelSpace, &i32)| (-1..space.classes.len() as i64).contains(&i64::from(*label));
+        spaces.len() == labels.len() && spaces.iter().zip(labels).all(fits)
+    }
+
+    /// Names of several spaces, as errors list them.
+    pub(crate) fn names(spaces: &[LabelSpace]) -> String {
+        spaces.iter().map(|space| space.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a space may be called so.
+    pub(crate) fn is_name(name: &str) -> bool {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    }
 }
 
 /// A file that was not imported.

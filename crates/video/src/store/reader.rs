@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, File};
 
-use super::{KIND, Rejected, Segment, Video};
+use super::{KIND, LabelSpace, Rejected, Segment, Video};
 use crate::VideoError;
 use crate::h5::{self, At};
 
@@ -22,7 +22,7 @@ pub struct ClipStore {
     offset: Dataset,
     videos: Vec<Video>,
     segments: Vec<Segment>,
-    classes: Vec<String>,
+    label_spaces: Vec<LabelSpace>,
     rejected: Vec<Rejected>,
 }
 
@@ -31,9 +31,9 @@ impl ClipStore {
     ///
     /// # Errors
     /// [`VideoError::Unfinished`], [`VideoError::NotAStore`], [`VideoError::WrongKind`],
-    /// [`VideoError::NewerFormat`], each with the path.
+    /// [`VideoError::OlderFormat`], [`VideoError::NewerFormat`], each with the path.
     pub fn open(path: &Path) -> Result<Self, VideoError> {
-        let file = h5::open_finished(path, KIND)?;
+        let file = h5::open_finished(path, KIND, "import it again")?;
         let store = read_tables(path, &file).map_err(|err| VideoError::NotAStore {
             path: path.to_owned(),
             wanted: KIND,
@@ -68,14 +68,27 @@ impl ClipStore {
         &self.videos
     }
 
-    /// Its segments; their `video` and `label` are valid indices.
+    /// Its segments; their `video` and `labels` are valid indices.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// Names of the classes, by label.
-    pub fn classes(&self) -> &[String] {
-        &self.classes
+    /// What its segments are labelled with: none, one or several spaces.
+    pub fn label_spaces(&self) -> &[LabelSpace] {
+        &self.label_spaces
+    }
+
+    /// The label space of that name and its index, which is also the index within [`Segment::labels`].
+    ///
+    /// # Errors
+    /// [`VideoError::UnknownLabelSpace`], with the names that there are.
+    pub fn label_space(&self, name: &str) -> Result<(usize, &LabelSpace), VideoError> {
+        let found = self.label_spaces.iter().enumerate().find(|(_, space)| space.name == name);
+        found.ok_or_else(|| VideoError::UnknownLabelSpace {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            known: LabelSpace::names(&self.label_spaces),
+        })
     }
 
     /// Files that were not imported, with the reason.
@@ -136,7 +149,7 @@ impl ClipStore {
         };
         let segment_fits = |s: &Segment| {
             (s.video as usize) < self.videos.len()
-                && (-1..self.classes.len() as i64).contains(&i64::from(s.label))
+                && LabelSpace::fit(&self.label_spaces, &s.labels)
                 && s.start_secs >= 0.0
                 && s.stop_secs > s.start_secs
         };
@@ -154,6 +167,7 @@ impl ClipStore {
 
 fn read_tables(path: &Path, file: &File) -> hdf5::Result<ClipStore> {
     let rows = |name: &str| Ok::<usize, hdf5::Error>(file.dataset(name)?.size());
+    let label_spaces = read_label_spaces(file)?;
     Ok(ClipStore {
         path: path.to_owned(),
         id: h5::text(file, "store_id")?,
@@ -162,8 +176,8 @@ fn read_tables(path: &Path, file: &File) -> hdf5::Result<ClipStore> {
         blob: file.dataset("frames/blob")?,
         offset: file.dataset("frames/offset")?,
         videos: read_videos(file, rows("videos/name")?)?,
-        segments: read_segments(file, rows("segments/id")?)?,
-        classes: h5::read_texts(file, "classes/name")?,
+        segments: read_segments(file, rows("segments/id")?, &label_spaces)?,
+        label_spaces,
         rejected: read_rejected(file, rows("rejected/name")?)?,
     })
 }
@@ -199,22 +213,37 @@ fn read_videos(file: &File, len: usize) -> hdf5::Result<Vec<Video>> {
     Ok(names.into_iter().zip(hashes).enumerate().map(row).collect())
 }
 
-fn read_segments(file: &File, len: usize) -> hdf5::Result<Vec<Segment>> {
+fn read_label_spaces(file: &File) -> hdf5::Result<Vec<LabelSpace>> {
+    let names = h5::text(file, "label_spaces")?;
+    let space = |name: &str| {
+        // A name becomes part of a path within the file.
+        if !LabelSpace::is_name(name) {
+            return Err(format!("{name:?} is no name of a label space").as_str().into());
+        }
+        Ok(LabelSpace { name: name.to_owned(), classes: h5::read_texts(file, &format!("classes/{name}"))? })
+    };
+    names.split(',').filter(|_| !names.is_empty()).map(space).collect()
+}
+
+fn read_segments(file: &File, len: usize, label_spaces: &[LabelSpace]) -> hdf5::Result<Vec<Segment>> {
     let ids = texts(file, "segments/id", len)?;
     let groups = texts(file, "segments/group", len)?;
+    let subjects = texts(file, "segments/subject", len)?;
     let video: Vec<u32> = column(file, "segments/video", len)?;
     let start: Vec<f64> = column(file, "segments/start_secs", len)?;
     let stop: Vec<f64> = column(file, "segments/stop_secs", len)?;
-    let label: Vec<i32> = column(file, "segments/label", len)?;
-    let row = |(i, (id, group))| Segment {
+    let labels = |space: &LabelSpace| column(file, &format!("labels/{}", space.name), len);
+    let labels: Vec<Vec<i32>> = label_spaces.iter().map(labels).collect::<hdf5::Result<_>>()?;
+    let row = |(i, ((id, group), subject))| Segment {
         id,
         video: video[i],
         start_secs: start[i],
         stop_secs: stop[i],
-        label: label[i],
+        labels: labels.iter().map(|of_space| of_space[i]).collect(),
         group,
+        subject,
     };
-    Ok(ids.into_iter().zip(groups).enumerate().map(row).collect())
+    Ok(ids.into_iter().zip(groups).zip(subjects).enumerate().map(row).collect())
 }
 
 fn read_rejected(file: &File, len: usize) -> hdf5::Result<Vec<Rejected>> {

@@ -23,8 +23,16 @@ fn add(writer: &mut ClipStoreWriter, video: usize, num_frames: u32) {
 }
 
 fn segment(video: u32, label: i32) -> Segment {
-    let id = format!("s{video}");
-    Segment { id, video, start_secs: 0.0, stop_secs: 0.25, label, group: "g".to_owned() }
+    let (id, subject) = (format!("s{video}"), format!("P0{video}"));
+    Segment { id, video, start_secs: 0.0, stop_secs: 0.25, labels: vec![label, 0], group: "g".to_owned(), subject }
+}
+
+fn spaces() -> [LabelSpace; 2] {
+    let space = |name: &str, classes: &[&str]| LabelSpace {
+        name: name.to_owned(),
+        classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+    };
+    [space("verb", &["take", "put"]), space("noun", &["tap, hot"])]
 }
 
 fn begin(path: &Path) -> (ClipStoreWriter, Begin) {
@@ -32,7 +40,7 @@ fn begin(path: &Path) -> (ClipStoreWriter, Begin) {
 }
 
 fn finish(writer: ClipStoreWriter) -> String {
-    writer.finish(&[segment(0, 1), segment(1, -1)], &["a".to_owned(), "b".to_owned()]).unwrap()
+    writer.finish(&[segment(0, 1), segment(1, -1)], &spaces()).unwrap()
 }
 
 fn gone() -> Rejected {
@@ -58,7 +66,7 @@ fn what_was_written_comes_back() {
     assert_eq!(store.videos().iter().map(|v| (v.first_frame, v.num_frames)).collect::<Vec<_>>(), [(0, 5), (5, 3)]);
     assert_eq!(store.videos()[1].name, "video 1 \u{e9}.mp4");
     assert_eq!(store.segments(), [segment(0, 1), segment(1, -1)]);
-    assert_eq!(store.classes(), ["a", "b"]);
+    assert_eq!(store.label_spaces(), spaces());
     assert_eq!(store.rejected()[0].reason, "no frames");
     // Any order, repeats, and spans that are read in one piece or in two.
     assert_eq!(store.read_jpegs(0, &[4, 0, 0, 2]).unwrap(), [frame(0, 4), frame(0, 0), frame(0, 0), frame(0, 2)]);
@@ -66,6 +74,50 @@ fn what_was_written_comes_back() {
     assert!(store.read_jpegs(1, &[]).unwrap().is_empty());
     assert!(matches!(store.read_jpegs(1, &[3]), Err(VideoError::OutOfRange { index: 3, len: 3, .. })));
     assert!(matches!(store.read_jpegs(2, &[0]), Err(VideoError::OutOfRange { index: 2, len: 2, .. })));
+}
+
+#[test]
+fn a_label_space_is_found_by_name_and_an_unknown_one_is_refused_with_those_there_are() {
+    let (_dir, path) = written();
+    let store = ClipStore::open(&path).unwrap();
+    assert_eq!(store.label_space("noun").unwrap(), (1, &spaces()[1]));
+    let said = store.label_space("action").unwrap_err().to_string();
+    assert!(said.contains("has no labels \"action\"; it has: verb, noun"), "{said}");
+}
+
+#[test]
+fn the_label_spaces_are_part_of_the_id() {
+    let id = |spaces: &[LabelSpace]| {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _) = begin(&dir.path().join("clips.h5"));
+        add(&mut writer, 0, 1);
+        writer.finish(&[segment(0, 0)], spaces).unwrap()
+    };
+    let mut renamed = spaces();
+    renamed[1].name = "object".to_owned();
+    let mut fewer = spaces();
+    fewer[0].classes.pop();
+    assert!(id(&spaces()) != id(&renamed) && id(&spaces()) != id(&fewer));
+}
+
+#[test]
+fn labels_that_do_not_fit_their_spaces_are_not_written() {
+    let refused = |segments: &[Segment], spaces: &[LabelSpace]| {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _) = begin(&dir.path().join("clips.h5"));
+        add(&mut writer, 0, 1);
+        writer.finish(segments, spaces).unwrap_err().to_string()
+    };
+    let said = refused(&[segment(0, 2)], &spaces());
+    assert!(said.contains("segment \"s0\" has labels [2, 0], which are not one of each of: verb, noun"), "{said}");
+    let said = refused(&[segment(0, 1)], &spaces()[..1]);
+    assert!(said.contains("labels [1, 0], which are not one of each of: verb"), "{said}");
+    let [verb, mut noun] = spaces();
+    for name in ["verb", "", "a/b", "a,b", "Noun"] {
+        noun.name = name.to_owned();
+        let said = refused(&[segment(0, 1)], &[verb.clone(), noun.clone()]);
+        assert!(said.contains("label spaces = verb, "), "{said}");
+    }
 }
 
 #[test]
@@ -184,8 +236,13 @@ fn files_that_are_no_clip_store_are_named_with_the_problem() {
     check(&cut, "is not a readable clip store (HDF5 cannot open it");
     check(&dir.path().join("absent.h5"), "cannot read");
     check(dir.path(), "is not a readable clip store");
-    let newer = dir.path().join("newer.h5");
-    std::fs::copy(&path, &newer).unwrap();
-    hdf5::File::open_rw(&newer).unwrap().attr("format_version").unwrap().write_scalar(&2_u32).unwrap();
-    check(&newer, "format version 2, this program reads up to 1");
+    let other = dir.path().join("other_version.h5");
+    std::fs::copy(&path, &other).unwrap();
+    let set_version = |version: u32| {
+        hdf5::File::open_rw(&other).unwrap().attr("format_version").unwrap().write_scalar(&version).unwrap();
+    };
+    set_version(3);
+    check(&other, "format version 3, this program reads up to 2");
+    set_version(1);
+    check(&other, "format version 1, version 2 is needed: import it again");
 }

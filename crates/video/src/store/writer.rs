@@ -1,9 +1,10 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use hdf5::File;
 use serde::{Deserialize, Serialize};
 
-use super::{KIND, Rejected, Segment, Video};
+use super::{KIND, LabelSpace, Rejected, Segment, Video};
 use crate::h5::{self, At};
 use crate::spool::{Begin, Spool};
 use crate::{Decoded, VideoError};
@@ -168,10 +169,12 @@ impl ClipStoreWriter {
     /// Writes the HDF5 file, named by its contents, and gives it its final name. Returns the store's id.
     ///
     /// # Errors
-    /// [`VideoError::DiskFull`], and what the disk and HDF5 say.
-    pub fn finish(self, segments: &[Segment], classes: &[String]) -> Result<String, VideoError> {
+    /// [`VideoError::Labels`], [`VideoError::Option`] for a label space's name, [`VideoError::DiskFull`], and what the
+    /// disk and HDF5 say.
+    pub fn finish(self, segments: &[Segment], label_spaces: &[LabelSpace]) -> Result<String, VideoError> {
+        expect_labels(segments, label_spaces)?;
         let ClipStoreWriter { spool, options, videos, rejected, frame_bytes, .. } = self;
-        let tables = Tables { options, videos: &videos, rejected: &rejected, segments, classes };
+        let tables = Tables { options, videos: &videos, rejected: &rejected, segments, label_spaces };
         let mut offset = Vec::with_capacity(frame_bytes.len() + 1);
         offset.push(0);
         offset.extend(frame_bytes.iter().scan(0, |end, len| {
@@ -235,17 +238,32 @@ fn expect_header(spool: &Spool, found: &Header, wanted: &Header) -> Result<(), V
     spool.expect_equal(&fields(found), &fields(wanted))
 }
 
+/// What [`ClipStore::open`](super::ClipStore::open) relies on must be so before it is written.
+fn expect_labels(segments: &[Segment], spaces: &[LabelSpace]) -> Result<(), VideoError> {
+    let names: BTreeSet<&str> = spaces.iter().map(|space| space.name.as_str()).collect();
+    if names.len() < spaces.len() || !names.iter().all(|name| LabelSpace::is_name(name)) {
+        let rule = "different words of lower-case letters and _";
+        return Err(VideoError::Option { option: "label spaces", value: LabelSpace::names(spaces), rule });
+    }
+    match segments.iter().find(|segment| !LabelSpace::fit(spaces, &segment.labels)) {
+        None => Ok(()),
+        Some(Segment { id, labels, .. }) => {
+            Err(VideoError::Labels { segment: id.clone(), labels: labels.clone(), spaces: LabelSpace::names(spaces) })
+        }
+    }
+}
+
 /// The tables of a store that is about to be written.
 struct Tables<'a> {
     options: StoreOptions,
     videos: &'a [Video],
     rejected: &'a [Rejected],
     segments: &'a [Segment],
-    classes: &'a [String],
+    label_spaces: &'a [LabelSpace],
 }
 
 impl Tables<'_> {
-    /// BLAKE3 over everything that a clip depends on: tables, classes and where each frame lies.
+    /// BLAKE3 over everything that a clip depends on: tables, label spaces and where each frame lies.
     fn store_id(&self, offset: &[u64]) -> String {
         let mut hasher = blake3::Hasher::new();
         let mut add = |text: String| {
@@ -255,13 +273,13 @@ impl Tables<'_> {
         // `Debug` prints floats so that they read back bit for bit.
         self.videos.iter().for_each(|video| add(format!("{video:?}")));
         self.segments.iter().for_each(|segment| add(format!("{segment:?}")));
-        self.classes.iter().for_each(|class| add(class.clone()));
+        self.label_spaces.iter().for_each(|space| add(format!("{space:?}")));
         offset.iter().for_each(|end| _ = hasher.update(&end.to_le_bytes()));
         hasher.finalize().to_hex().to_string()
     }
 
     fn write(&self, file: &File, store_id: &str) -> hdf5::Result<()> {
-        for group in ["frames", "videos", "segments", "classes", "rejected"] {
+        for group in ["frames", "videos", "segments", "classes", "labels", "rejected"] {
             file.create_group_builder().obj_track_times(false).create(group)?;
         }
         h5::describe(file, KIND)?;
@@ -270,7 +288,7 @@ impl Tables<'_> {
         h5::set_number(file, "max_frames_per_sec", self.options.max_frames_per_sec.unwrap_or(f64::INFINITY))?;
         self.write_videos(file)?;
         self.write_segments(file)?;
-        h5::write_texts(file, "classes/name", self.classes.iter())?;
+        self.write_labels(file)?;
         h5::write_texts(file, "rejected/name", self.rejected.iter().map(|row| &row.name))?;
         h5::write_texts(file, "rejected/reason", self.rejected.iter().map(|row| &row.reason))?;
         h5::write_texts(file, "rejected/content_hash", self.rejected.iter().map(|row| &row.content_hash))
@@ -298,9 +316,20 @@ impl Tables<'_> {
         let segments = self.segments;
         h5::write_texts(file, "segments/id", segments.iter().map(|s| &s.id))?;
         h5::write_texts(file, "segments/group", segments.iter().map(|s| &s.group))?;
+        h5::write_texts(file, "segments/subject", segments.iter().map(|s| &s.subject))?;
         column(file, "video", segments.iter().map(|s| s.video))?;
         column(file, "start_secs", segments.iter().map(|s| s.start_secs))?;
-        column(file, "stop_secs", segments.iter().map(|s| s.stop_secs))?;
-        column(file, "label", segments.iter().map(|s| s.label))
+        column(file, "stop_secs", segments.iter().map(|s| s.stop_secs))
+    }
+
+    fn write_labels(&self, file: &File) -> hdf5::Result<()> {
+        let names: Vec<&str> = self.label_spaces.iter().map(|space| space.name.as_str()).collect();
+        h5::set_text(file, "label_spaces", &names.join(","))?;
+        for (i, LabelSpace { name, classes }) in self.label_spaces.iter().enumerate() {
+            h5::write_texts(file, &format!("classes/{name}"), classes.iter())?;
+            let labels: Vec<i32> = self.segments.iter().map(|segment| segment.labels[i]).collect();
+            h5::write_column(file, &format!("labels/{name}"), &labels)?;
+        }
+        Ok(())
     }
 }

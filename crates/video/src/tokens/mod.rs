@@ -146,7 +146,7 @@ impl TokenStore {
     /// [`VideoError::Unfinished`], [`VideoError::NotAStore`], [`VideoError::WrongKind`],
     /// [`VideoError::NewerFormat`], each with the path.
     pub fn open(path: &Path) -> Result<Self, VideoError> {
-        let file = h5::open_finished(path, KIND)?;
+        let file = h5::open_finished(path, KIND, "encode it again")?;
         let problem = |problem: String| VideoError::NotAStore { path: path.to_owned(), wanted: KIND, problem };
         let read = || -> hdf5::Result<TokenStore> {
             Ok(TokenStore {
