@@ -138,6 +138,24 @@ pub enum VideoError {
         /// Its value now.
         wanted: String,
     },
+    /// Stores that do not go together.
+    #[error("{path:?} cannot be merged: {problem}")]
+    CannotMerge {
+        /// The store that does not fit.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// The bytes of a store are not those that were written.
+    #[error(
+        "{path:?} is damaged: {part:?} does not have its checksum; `longvid data verify` tells what else; import it again"
+    )]
+    Damaged {
+        /// The store.
+        path: PathBuf,
+        /// A video's name.
+        part: String,
+    },
     /// A token store does not belong to the clips it is used with.
     #[error("the token store has {field} = {found}, but {wanted} is needed; {remedy}")]
     TokenMismatch {

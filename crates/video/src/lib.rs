@@ -36,5 +36,8 @@ pub use import::{Annotations, Dropped, Event, ImportOptions, ImportReport, impor
 pub use loader::{Batch, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, Window, load_clip};
 pub use sample::{Timeline, WINDOW_FRAMES, timeline};
 pub use spool::{Begin, free_bytes};
-pub use store::{ClipStore, ClipStoreWriter, Done, LabelSpace, NewVideo, Rejected, Segment, StoreOptions, Video};
+pub use store::{
+    ClipStore, ClipStoreWriter, Damaged, Done, LabelSpace, Merged, NewVideo, Rejected, Segment, Shard, StoreOptions,
+    Video, append, merge,
+};
 pub use tokens::{TokenHeader, TokenStore, TokenWriter, Tokens};

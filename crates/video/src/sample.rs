@@ -63,6 +63,7 @@ mod tests {
             height_px: 8,
             width_px: 8,
             content_hash: String::new(),
+            frames_hash: String::new(),
         }
     }
 

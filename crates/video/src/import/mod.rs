@@ -17,7 +17,8 @@ pub use annotations::Annotations;
 use serde::Serialize;
 
 use crate::{
-    Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, LabelSpace, Rejected, Segment, StoreOptions, Video, VideoError,
+    Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, LabelSpace, Rejected, Segment, Shard, StoreOptions, Video,
+    VideoError,
 };
 
 /// What to import, and how.
@@ -35,6 +36,8 @@ pub struct ImportOptions {
     pub exclude_labels: BTreeSet<String>,
     /// Frame size and rate.
     pub frames: StoreOptions,
+    /// Which part of the files, sorted by name, to import.
+    pub shard: Shard,
     /// How long ffmpeg may keep us waiting for one file.
     pub time_limit: Duration,
     /// Files decoded at the same time.
@@ -146,8 +149,9 @@ pub fn import(
 ) -> Result<ImportReport, VideoError> {
     check_options(options)?;
     let ffmpeg = Ffmpeg::find()?;
-    let listing = list(options)?;
-    let (mut writer, begin) = ClipStoreWriter::begin(&options.store, options.frames)?;
+    let mut listing = list(options)?;
+    take_shard(&mut listing, options)?;
+    let (mut writer, begin) = ClipStoreWriter::begin_shard(&options.store, options.frames, options.shard)?;
     let num_kept = resume::keep_unchanged(&mut writer, &listing.files)?;
     on_event(Event::Start { begin: &begin, num_files: listing.files.len(), num_kept });
     let decode = DecodeOptions {
@@ -164,7 +168,9 @@ pub fn import(
     if !pipeline::run(&job, options.num_workers, &mut writer, &mut on_file)? {
         return Err(VideoError::Interrupted { num_done });
     }
-    if let (true, Some(first)) = (writer.videos().is_empty(), writer.rejected().first().cloned()) {
+    // A shard may have nothing but bad luck; the merged store then has what the others found.
+    let needs_videos = options.shard == Shard::WHOLE && writer.videos().is_empty();
+    if let (true, Some(first)) = (needs_videos, writer.rejected().first().cloned()) {
         let num_files = writer.rejected().len();
         writer.discard()?;
         let (path, name, reason) = (options.folder.clone(), first.name, first.reason);
@@ -213,6 +219,24 @@ fn list(options: &ImportOptions) -> Result<Listing, VideoError> {
     Ok(listing)
 }
 
+/// Keeps the shard's files and their segments; a missing video goes with the first shard.
+fn take_shard(listing: &mut Listing, options: &ImportOptions) -> Result<(), VideoError> {
+    if options.shard == Shard::WHOLE {
+        return Ok(());
+    }
+    listing.files = listing.files[options.shard.range(listing.files.len())].to_vec();
+    let files: BTreeSet<&str> = listing.files.iter().map(|file| file.name.as_str()).collect();
+    let takes_missing = options.shard.index() == 0;
+    listing.missing.retain(|_| takes_missing);
+    let is_missing = |name: &String| listing.missing.binary_search(name).is_ok();
+    listing.segments.retain(|segment| files.contains(segment.file.as_str()) || is_missing(&segment.file));
+    if listing.files.is_empty() {
+        let problem = "there are fewer files than shards";
+        return Err(VideoError::NothingToImport { path: options.folder.clone(), problem });
+    }
+    Ok(())
+}
+
 /// Without annotations, a rejected file is told once, not as a segment again.
 fn finish(writer: ClipStoreWriter, listing: Listing, annotated: bool) -> Result<ImportReport, VideoError> {
     let index: BTreeMap<&str, usize> = writer.videos().iter().enumerate().map(|(i, v)| (v.name.as_str(), i)).collect();
@@ -229,6 +253,8 @@ fn finish(writer: ClipStoreWriter, listing: Listing, annotated: bool) -> Result<
             Err(reason) => dropped.push(Dropped { segment: wanted.id.clone(), reason }),
         }
     }
+    // By video, whatever the order of the annotations: shards put together are then the undivided import.
+    segments.sort_by_key(|segment| segment.video);
     let (num_videos, rejected) = (writer.videos().len(), writer.rejected().to_vec());
     let num_frames = writer.videos().iter().map(|video| u64::from(video.num_frames)).sum();
     let store_id = writer.finish(&segments, &listing.label_spaces)?;

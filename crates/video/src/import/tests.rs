@@ -33,6 +33,7 @@ fn options(dir: &Path, store: &str) -> ImportOptions {
         groups: None,
         exclude_labels: BTreeSet::new(),
         frames: StoreOptions { short_side_px: 32, max_frames_per_sec: None },
+        shard: Shard::WHOLE,
         time_limit: Duration::from_secs(60),
         num_workers: 2,
     }
@@ -74,6 +75,40 @@ fn the_store_does_not_depend_on_the_number_of_workers() {
     run(&ImportOptions { num_workers: 4, ..options(dir.path(), "four.h5") }).unwrap();
     let bytes = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
     assert!(bytes("one.h5") == bytes("four.h5"));
+}
+
+#[test]
+fn shards_put_together_are_the_undivided_store() {
+    let dir = videos(&["run/a.mp4", "run/d.mp4", "jump/b.mp4", "jump/c.mp4"]);
+    std::fs::write(dir.path().join("videos/jump/a.mp4"), "rubbish").unwrap();
+    run(&options(dir.path(), "whole.h5")).unwrap();
+    // Five files in three parts: 1, 2 and 2; the first part has nothing but the bad file.
+    let part = |k: u32| {
+        let shard = format!("{k}/3").parse().unwrap();
+        let options = ImportOptions { shard, ..options(dir.path(), &format!("{k}.h5")) };
+        run(&options).unwrap();
+        ClipStore::open(&options.store).unwrap()
+    };
+    let parts = [part(3), part(1), part(2)];
+    assert_eq!(parts.each_ref().map(|store| store.videos().len()), [2, 0, 2]);
+    let out = dir.path().join("merged.h5");
+    let never = AtomicBool::new(false);
+    let merged = crate::merge(&parts, &out, &mut |_, _| {}, &never).unwrap();
+    assert_eq!((merged.num_videos, merged.num_segments), (4, 4));
+    let bytes = |path: &Path| std::fs::read(path).unwrap();
+    assert!(bytes(&out) == bytes(&dir.path().join("whole.h5")));
+    let again = crate::merge(&parts[..2], &dir.path().join("again.h5"), &mut |_, _| {}, &never);
+    assert!(again.unwrap_err().to_string().contains("shard 2/3 must be there once"));
+}
+
+#[test]
+fn an_unfinished_shard_is_not_continued_as_another() {
+    let dir = videos(&["a.mp4", "b.mp4"]);
+    let first = ImportOptions { shard: "1/2".parse().unwrap(), ..options(dir.path(), "clips.h5") };
+    let stopped = import(&first, &mut |_| {}, &AtomicBool::new(true));
+    assert!(matches!(stopped, Err(VideoError::Interrupted { .. })));
+    let second = ImportOptions { shard: "2/2".parse().unwrap(), ..first };
+    let Err(VideoError::CannotResume { field: "shard", .. }) = run(&second) else { panic!() };
 }
 
 #[test]

@@ -13,15 +13,22 @@
 //! The root attribute `label_spaces` names the spaces in their order, separated by commas; it is empty without any. Texts
 //! are variable-length UTF-8. h5py and h5dump read all of it without a plug-in.
 
+mod merge;
 mod reader;
+mod shard;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 use std::collections::BTreeSet;
 
+pub use merge::{Merged, append, merge};
 pub use reader::ClipStore;
 use serde::{Deserialize, Serialize};
+pub use shard::Shard;
+pub use verify::Damaged;
 pub use writer::{ClipStoreWriter, Done, NewVideo, StoreOptions};
 
 /// The kind of this store, the end of its `format` attribute.
@@ -46,6 +53,8 @@ pub struct Video {
     pub width_px: u32,
     /// BLAKE3 of the source file, hex.
     pub content_hash: String,
+    /// BLAKE3 of the stored frames, JPEG bytes end to end, hex.
+    pub frames_hash: String,
 }
 
 impl Video {

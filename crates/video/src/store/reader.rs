@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, File};
 
-use super::{KIND, LabelSpace, Rejected, Segment, Video};
+use super::{KIND, LabelSpace, Rejected, Segment, Shard, StoreOptions, Video};
 use crate::VideoError;
 use crate::h5::{self, At};
 
@@ -16,10 +16,11 @@ const JOIN_BYTES: u64 = 64 << 10;
 pub struct ClipStore {
     path: PathBuf,
     id: String,
-    short_side_px: u32,
+    options: StoreOptions,
+    shard: Shard,
     created_by: String,
-    blob: Dataset,
-    offset: Dataset,
+    pub(super) blob: Dataset,
+    pub(super) offset: Dataset,
     videos: Vec<Video>,
     segments: Vec<Segment>,
     label_spaces: Vec<LabelSpace>,
@@ -55,7 +56,17 @@ impl ClipStore {
 
     /// Shorter side of every frame, pixels.
     pub fn short_side_px(&self) -> u32 {
-        self.short_side_px
+        self.options.short_side_px
+    }
+
+    /// What its videos have in common.
+    pub fn options(&self) -> StoreOptions {
+        self.options
+    }
+
+    /// Which part of a larger import it is.
+    pub fn shard(&self) -> Shard {
+        self.shard
     }
 
     /// Program and version that wrote it.
@@ -111,10 +122,7 @@ impl ClipStore {
         let first = row.first_frame as usize;
         let ends: Vec<u64> = h5::read_range(&self.offset, first + lowest as usize, first + highest as usize + 2)
             .at(&self.path, "read")?;
-        if !ends.is_sorted() || ends.last().is_none_or(|end| *end > self.blob.size() as u64) {
-            let problem = format!("the frames of {:?} lie outside the file", row.name);
-            return Err(VideoError::NotAStore { path: self.path.clone(), wanted: KIND, problem });
-        }
+        self.expect_inside(row, &ends)?;
         let span = |frame: u32| (ends[(frame - lowest) as usize], ends[(frame - lowest) as usize + 1]);
         let mut wanted: Vec<(u64, u64)> = frames.iter().map(|frame| span(*frame)).collect();
         wanted.sort_unstable();
@@ -125,6 +133,15 @@ impl ClipStore {
             bytes[(start - piece_start) as usize..(stop - piece_start) as usize].to_vec()
         };
         Ok(frames.iter().map(jpeg).collect())
+    }
+
+    /// Checks the ends of a video's frames before anything is read or allocated by them.
+    pub(super) fn expect_inside(&self, video: &Video, ends: &[u64]) -> Result<(), VideoError> {
+        if ends.is_sorted() && ends.last().is_some_and(|end| *end <= self.blob.size() as u64) {
+            return Ok(());
+        }
+        let problem = format!("the frames of {:?} lie outside the file", video.name);
+        Err(VideoError::NotAStore { path: self.path.clone(), wanted: KIND, problem })
     }
 
     /// Reads sorted, possibly equal spans of the blob; neighbours become one piece `(start, bytes)`.
@@ -171,7 +188,10 @@ fn read_tables(path: &Path, file: &File) -> hdf5::Result<ClipStore> {
     Ok(ClipStore {
         path: path.to_owned(),
         id: h5::text(file, "store_id")?,
-        short_side_px: h5::number(file, "short_side_px")?,
+        options: read_options(file)?,
+        shard: h5::text(file, "shard")?
+            .parse()
+            .map_err(|err: VideoError| hdf5::Error::from(err.to_string().as_str()))?,
         created_by: h5::text(file, "created_by")?,
         blob: file.dataset("frames/blob")?,
         offset: file.dataset("frames/offset")?,
@@ -179,6 +199,14 @@ fn read_tables(path: &Path, file: &File) -> hdf5::Result<ClipStore> {
         segments: read_segments(file, rows("segments/id")?, &label_spaces)?,
         label_spaces,
         rejected: read_rejected(file, rows("rejected/name")?)?,
+    })
+}
+
+fn read_options(file: &File) -> hdf5::Result<StoreOptions> {
+    let cap: f64 = h5::number(file, "max_frames_per_sec")?;
+    Ok(StoreOptions {
+        short_side_px: h5::number(file, "short_side_px")?,
+        max_frames_per_sec: Some(cap).filter(|cap| cap.is_finite()),
     })
 }
 
@@ -194,13 +222,14 @@ fn texts(file: &File, name: &str, len: usize) -> hdf5::Result<Vec<String>> {
 fn read_videos(file: &File, len: usize) -> hdf5::Result<Vec<Video>> {
     let names = texts(file, "videos/name", len)?;
     let hashes = texts(file, "videos/content_hash", len)?;
+    let frames_hashes = texts(file, "videos/frames_hash", len)?;
     let first: Vec<u64> = column(file, "videos/first_frame", len)?;
     let num: Vec<u32> = column(file, "videos/num_frames", len)?;
     let rate: Vec<f64> = column(file, "videos/frames_per_sec", len)?;
     let source_rate: Vec<f64> = column(file, "videos/source_frames_per_sec", len)?;
     let height: Vec<u32> = column(file, "videos/height_px", len)?;
     let width: Vec<u32> = column(file, "videos/width_px", len)?;
-    let row = |(i, (name, content_hash))| Video {
+    let row = |(i, ((name, content_hash), frames_hash))| Video {
         name,
         first_frame: first[i],
         num_frames: num[i],
@@ -209,8 +238,9 @@ fn read_videos(file: &File, len: usize) -> hdf5::Result<Vec<Video>> {
         height_px: height[i],
         width_px: width[i],
         content_hash,
+        frames_hash,
     };
-    Ok(names.into_iter().zip(hashes).enumerate().map(row).collect())
+    Ok(names.into_iter().zip(hashes).zip(frames_hashes).enumerate().map(row).collect())
 }
 
 fn read_label_spaces(file: &File) -> hdf5::Result<Vec<LabelSpace>> {

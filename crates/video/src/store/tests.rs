@@ -246,3 +246,96 @@ fn files_that_are_no_clip_store_are_named_with_the_problem() {
     set_version(1);
     check(&other, "format version 1, version 2 is needed: import it again");
 }
+
+fn verified(path: &Path) -> Vec<String> {
+    let damaged = ClipStore::open(path).unwrap().verify(&mut |_| std::ops::ControlFlow::Continue(())).unwrap();
+    damaged.into_iter().map(|damaged| damaged.part).collect()
+}
+
+/// Changes one element of a column in place.
+fn change<T: hdf5::H5Type>(path: &Path, name: &str, at: usize, value: T) {
+    let file = hdf5::File::open_rw(path).unwrap();
+    file.dataset(name).unwrap().write_slice(&[value], at..at + 1).unwrap();
+}
+
+#[test]
+fn a_changed_byte_is_found_where_it_is() {
+    let (_dir, path) = written();
+    assert!(verified(&path).is_empty());
+    // Frame 6 is the second of video 1.
+    let offset = ClipStore::open(&path).unwrap().offset.read_raw::<u64>().unwrap();
+    change(&path, "frames/blob", offset[6] as usize + 3, 0xAA_u8);
+    assert_eq!(verified(&path), ["video 1 \u{e9}.mp4"]);
+    change(&path, "labels/verb", 0, 0_i32);
+    assert_eq!(verified(&path), ["tables", "video 1 \u{e9}.mp4"]);
+}
+
+/// A store of one video, number `k`.
+fn single(dir: &Path, k: usize) -> ClipStore {
+    let path = dir.join(format!("{k}.h5"));
+    let (mut writer, _) = begin(&path);
+    add(&mut writer, k, 3);
+    let segment = Segment { video: 0, ..segment(k as u32, 0) };
+    writer.finish(&[segment], &spaces()).unwrap();
+    ClipStore::open(&path).unwrap()
+}
+
+fn merged(inputs: &[ClipStore], out: &Path) -> Result<Merged, VideoError> {
+    merge(inputs, out, &mut |_, _| {}, &std::sync::atomic::AtomicBool::new(false))
+}
+
+#[test]
+fn a_merged_store_has_the_videos_of_all_and_moved_segments() {
+    let (dir, path) = written();
+    let out = dir.path().join("all.h5");
+    let report = merged(&[ClipStore::open(&path).unwrap(), single(dir.path(), 7)], &out).unwrap();
+    let store = ClipStore::open(&out).unwrap();
+    assert_eq!((report.num_videos, report.num_frames, report.store_id.as_str()), (3, 11, store.id()));
+    assert_eq!(store.segments()[2], Segment { video: 2, ..segment(7, 0) });
+    assert_eq!(store.rejected().len(), 1);
+    assert_eq!(store.read_jpegs(2, &[1]).unwrap(), [frame(7, 1)]);
+    assert!(verified(&out).is_empty());
+}
+
+#[test]
+fn stores_that_do_not_go_together_are_refused_with_the_reason() {
+    let (dir, path) = written();
+    let base = || ClipStore::open(&path).unwrap();
+    let out = dir.path().join("all.h5");
+    let said = |inputs: &[ClipStore]| merged(inputs, &out).unwrap_err().to_string();
+    assert!(said(&[base(), base()]).contains("video \"video 0 \u{e9}.mp4\" is in"), "{}", said(&[base(), base()]));
+    let other = dir.path().join("other.h5");
+    let (mut writer, _) = ClipStoreWriter::begin(&other, StoreOptions { short_side_px: 32, ..OPTIONS }).unwrap();
+    add(&mut writer, 4, 2);
+    writer.finish(&[], &spaces()).unwrap();
+    assert!(said(&[base(), ClipStore::open(&other).unwrap()]).contains("short_side_px: 32"));
+    change(&path, "frames/blob", 3, 0xAA_u8);
+    assert!(matches!(merged(&[base()], &out), Err(VideoError::Damaged { .. })));
+    assert!(!out.exists());
+}
+
+#[test]
+fn an_interrupted_merge_goes_on_to_the_same_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let inputs: Vec<ClipStore> = (0..4).map(|k| single(dir.path(), k)).collect();
+    let (whole, halted) = (dir.path().join("whole.h5"), dir.path().join("halted.h5"));
+    merged(&inputs, &whole).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let mut on_video = |done: usize, _| stop.store(done == 2, std::sync::atomic::Ordering::Relaxed);
+    assert!(matches!(merge(&inputs, &halted, &mut on_video, &stop), Err(VideoError::Interrupted { num_done: 2 })));
+    merged(&inputs, &halted).unwrap();
+    assert!(std::fs::read(whole).unwrap() == std::fs::read(halted).unwrap());
+}
+
+#[test]
+fn appending_replaces_the_store_in_one_step_and_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = single(dir.path(), 1).path().to_owned();
+    let never = std::sync::atomic::AtomicBool::new(false);
+    let append = || append(&path, vec![single(dir.path(), 2)], &mut |_, _| {}, &never).unwrap();
+    assert_eq!(append().unwrap().num_videos, 2);
+    std::fs::remove_file(dir.path().join("2.h5")).unwrap();
+    assert_eq!(append(), None, "the store has them already");
+    assert_eq!(ClipStore::open(&path).unwrap().videos().len(), 2);
+    assert!(verified(&path).is_empty());
+}

@@ -1,10 +1,9 @@
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use hdf5::File;
 use serde::{Deserialize, Serialize};
 
-use super::{KIND, LabelSpace, Rejected, Segment, Video};
+use super::tables::{Tables, expect_labels, store_id};
+use super::{KIND, LabelSpace, Rejected, Segment, Shard, Video};
 use crate::h5::{self, At};
 use crate::spool::{Begin, Spool};
 use crate::{Decoded, VideoError};
@@ -24,6 +23,7 @@ struct Header {
     kind: String,
     format_version: u32,
     options: StoreOptions,
+    shard: Shard,
 }
 
 /// One line of the journal.
@@ -61,6 +61,7 @@ pub struct NewVideo<'a> {
 pub struct ClipStoreWriter {
     spool: Spool,
     options: StoreOptions,
+    shard: Shard,
     done: Vec<Done>,
     videos: Vec<Video>,
     rejected: Vec<Rejected>,
@@ -68,6 +69,8 @@ pub struct ClipStoreWriter {
     frame_bytes: Vec<u32>,
     /// Lengths of the frames pushed since the last commit.
     pushed: Vec<u32>,
+    /// Over the frames pushed since the last commit.
+    hasher: blake3::Hasher,
 }
 
 impl ClipStoreWriter {
@@ -77,12 +80,21 @@ impl ClipStoreWriter {
     /// [`VideoError::Exists`], [`VideoError::Busy`], [`VideoError::CannotResume`] when the options differ, and what
     /// the disk says.
     pub fn begin(path: &Path, options: StoreOptions) -> Result<(Self, Begin), VideoError> {
-        let header = Header { kind: KIND.to_owned(), format_version: h5::FORMAT_VERSION, options };
+        Self::begin_shard(path, options, Shard::WHOLE)
+    }
+
+    /// Begins the store `path`, or goes on with an interrupted one, as one of several parts.
+    ///
+    /// # Errors
+    /// As [`ClipStoreWriter::begin`].
+    pub fn begin_shard(path: &Path, options: StoreOptions, shard: Shard) -> Result<(Self, Begin), VideoError> {
+        let header = Header { kind: KIND.to_owned(), format_version: h5::FORMAT_VERSION, options, shard };
         let (spool, begin, found, rows) = Spool::begin::<Header, Row>(path, &header)?;
         expect_header(&spool, &found, &header)?;
         let (done, videos, rejected, frame_bytes, pushed) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut writer = ClipStoreWriter { spool, options, done, videos, rejected, frame_bytes, pushed };
+        let hasher = blake3::Hasher::new();
+        let mut writer = ClipStoreWriter { spool, options, shard, done, videos, rejected, frame_bytes, pushed, hasher };
         rows.into_iter().for_each(|row| writer.add(row));
         Ok((writer, begin))
     }
@@ -113,7 +125,7 @@ impl ClipStoreWriter {
         self.videos.truncate(num_videos);
         self.rejected.truncate(self.done.len() - num_videos);
         self.frame_bytes.truncate(self.num_frames() as usize);
-        self.pushed.clear();
+        self.forget_pushed();
         Ok(())
     }
 
@@ -124,6 +136,7 @@ impl ClipStoreWriter {
     pub fn push_frame(&mut self, jpeg: &[u8]) -> Result<(), VideoError> {
         let len = u32::try_from(jpeg.len());
         self.pushed.push(len.map_err(|_over| VideoError::Jpeg { problem: "it has more than 4 GiB".to_owned() })?);
+        self.hasher.update(jpeg);
         self.spool.push(jpeg)
     }
 
@@ -146,8 +159,10 @@ impl ClipStoreWriter {
             height_px: new.decoded.height_px,
             width_px: new.decoded.width_px,
             content_hash: new.content_hash.to_owned(),
+            frames_hash: self.pushed_hash(),
         };
         let row = Row::Video { video, frame_bytes: std::mem::take(&mut self.pushed) };
+        self.forget_pushed();
         self.spool.commit(&row)?;
         self.add(row);
         Ok(())
@@ -158,7 +173,7 @@ impl ClipStoreWriter {
     /// # Errors
     /// What the disk says.
     pub fn reject(&mut self, rejected: Rejected) -> Result<(), VideoError> {
-        self.pushed.clear();
+        self.forget_pushed();
         self.spool.drop_row()?;
         let row = Row::Rejected(rejected);
         self.spool.commit(&row)?;
@@ -173,15 +188,15 @@ impl ClipStoreWriter {
     /// disk and HDF5 say.
     pub fn finish(self, segments: &[Segment], label_spaces: &[LabelSpace]) -> Result<String, VideoError> {
         expect_labels(segments, label_spaces)?;
-        let ClipStoreWriter { spool, options, videos, rejected, frame_bytes, .. } = self;
-        let tables = Tables { options, videos: &videos, rejected: &rejected, segments, label_spaces };
+        let ClipStoreWriter { spool, options, shard, videos, rejected, frame_bytes, .. } = self;
+        let tables = Tables { options, shard, videos: &videos, rejected: &rejected, segments, label_spaces };
         let mut offset = Vec::with_capacity(frame_bytes.len() + 1);
         offset.push(0);
         offset.extend(frame_bytes.iter().scan(0, |end, len| {
             *end += u64::from(*len);
             Some(*end)
         }));
-        let store_id = tables.store_id(&offset);
+        let store_id = store_id((&videos, segments), label_spaces, &offset);
         spool.finish(|spool, file| {
             let path = spool.final_path().to_owned();
             tables.write(file, &store_id).at(&path, "write")?;
@@ -202,6 +217,16 @@ impl ClipStoreWriter {
     /// [`VideoError::Io`].
     pub fn discard(self) -> Result<(), VideoError> {
         self.spool.discard()
+    }
+
+    /// BLAKE3 of the frames pushed since the last commit, hex.
+    pub(super) fn pushed_hash(&self) -> String {
+        self.hasher.finalize().to_hex().to_string()
+    }
+
+    fn forget_pushed(&mut self) {
+        self.pushed.clear();
+        self.hasher.reset();
     }
 
     fn num_frames(&self) -> u64 {
@@ -233,103 +258,8 @@ fn expect_header(spool: &Spool, found: &Header, wanted: &Header) -> Result<(), V
             ("format_version", header.format_version.to_string()),
             ("short_side_px", header.options.short_side_px.to_string()),
             ("max_frames_per_sec", format!("{:?}", header.options.max_frames_per_sec)),
+            ("shard", header.shard.to_string()),
         ]
     };
     spool.expect_equal(&fields(found), &fields(wanted))
-}
-
-/// What [`ClipStore::open`](super::ClipStore::open) relies on must be so before it is written.
-fn expect_labels(segments: &[Segment], spaces: &[LabelSpace]) -> Result<(), VideoError> {
-    let names: BTreeSet<&str> = spaces.iter().map(|space| space.name.as_str()).collect();
-    if names.len() < spaces.len() || !names.iter().all(|name| LabelSpace::is_name(name)) {
-        let rule = "different words of lower-case letters and _";
-        return Err(VideoError::Option { option: "label spaces", value: LabelSpace::names(spaces), rule });
-    }
-    match segments.iter().find(|segment| !LabelSpace::fit(spaces, &segment.labels)) {
-        None => Ok(()),
-        Some(Segment { id, labels, .. }) => {
-            Err(VideoError::Labels { segment: id.clone(), labels: labels.clone(), spaces: LabelSpace::names(spaces) })
-        }
-    }
-}
-
-/// The tables of a store that is about to be written.
-struct Tables<'a> {
-    options: StoreOptions,
-    videos: &'a [Video],
-    rejected: &'a [Rejected],
-    segments: &'a [Segment],
-    label_spaces: &'a [LabelSpace],
-}
-
-impl Tables<'_> {
-    /// BLAKE3 over everything that a clip depends on: tables, label spaces and where each frame lies.
-    fn store_id(&self, offset: &[u64]) -> String {
-        let mut hasher = blake3::Hasher::new();
-        let mut add = |text: String| {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        };
-        // `Debug` prints floats so that they read back bit for bit.
-        self.videos.iter().for_each(|video| add(format!("{video:?}")));
-        self.segments.iter().for_each(|segment| add(format!("{segment:?}")));
-        self.label_spaces.iter().for_each(|space| add(format!("{space:?}")));
-        offset.iter().for_each(|end| _ = hasher.update(&end.to_le_bytes()));
-        hasher.finalize().to_hex().to_string()
-    }
-
-    fn write(&self, file: &File, store_id: &str) -> hdf5::Result<()> {
-        for group in ["frames", "videos", "segments", "classes", "labels", "rejected"] {
-            file.create_group_builder().obj_track_times(false).create(group)?;
-        }
-        h5::describe(file, KIND)?;
-        h5::set_text(file, "store_id", store_id)?;
-        h5::set_number(file, "short_side_px", self.options.short_side_px)?;
-        h5::set_number(file, "max_frames_per_sec", self.options.max_frames_per_sec.unwrap_or(f64::INFINITY))?;
-        self.write_videos(file)?;
-        self.write_segments(file)?;
-        self.write_labels(file)?;
-        h5::write_texts(file, "rejected/name", self.rejected.iter().map(|row| &row.name))?;
-        h5::write_texts(file, "rejected/reason", self.rejected.iter().map(|row| &row.reason))?;
-        h5::write_texts(file, "rejected/content_hash", self.rejected.iter().map(|row| &row.content_hash))
-    }
-
-    fn write_videos(&self, file: &File) -> hdf5::Result<()> {
-        fn column<T: hdf5::H5Type>(file: &File, name: &str, values: impl Iterator<Item = T>) -> hdf5::Result<()> {
-            h5::write_column(file, &format!("videos/{name}"), &values.collect::<Vec<T>>())
-        }
-        let videos = self.videos;
-        h5::write_texts(file, "videos/name", videos.iter().map(|v| &v.name))?;
-        h5::write_texts(file, "videos/content_hash", videos.iter().map(|v| &v.content_hash))?;
-        column(file, "first_frame", videos.iter().map(|v| v.first_frame))?;
-        column(file, "num_frames", videos.iter().map(|v| v.num_frames))?;
-        column(file, "frames_per_sec", videos.iter().map(|v| v.frames_per_sec))?;
-        column(file, "source_frames_per_sec", videos.iter().map(|v| v.source_frames_per_sec))?;
-        column(file, "height_px", videos.iter().map(|v| v.height_px))?;
-        column(file, "width_px", videos.iter().map(|v| v.width_px))
-    }
-
-    fn write_segments(&self, file: &File) -> hdf5::Result<()> {
-        fn column<T: hdf5::H5Type>(file: &File, name: &str, values: impl Iterator<Item = T>) -> hdf5::Result<()> {
-            h5::write_column(file, &format!("segments/{name}"), &values.collect::<Vec<T>>())
-        }
-        let segments = self.segments;
-        h5::write_texts(file, "segments/id", segments.iter().map(|s| &s.id))?;
-        h5::write_texts(file, "segments/group", segments.iter().map(|s| &s.group))?;
-        h5::write_texts(file, "segments/subject", segments.iter().map(|s| &s.subject))?;
-        column(file, "video", segments.iter().map(|s| s.video))?;
-        column(file, "start_secs", segments.iter().map(|s| s.start_secs))?;
-        column(file, "stop_secs", segments.iter().map(|s| s.stop_secs))
-    }
-
-    fn write_labels(&self, file: &File) -> hdf5::Result<()> {
-        let names: Vec<&str> = self.label_spaces.iter().map(|space| space.name.as_str()).collect();
-        h5::set_text(file, "label_spaces", &names.join(","))?;
-        for (i, LabelSpace { name, classes }) in self.label_spaces.iter().enumerate() {
-            h5::write_texts(file, &format!("classes/{name}"), classes.iter())?;
-            let labels: Vec<i32> = self.segments.iter().map(|segment| segment.labels[i]).collect();
-            h5::write_column(file, &format!("labels/{name}"), &labels)?;
-        }
-        Ok(())
-    }
 }
