@@ -40,6 +40,7 @@ fn store(folder: &Path) -> ClipStore {
     let dives = DiveOptions { num_train: 4, num_test: 1, num_classes: 4, ..DiveOptions::new(videos.clone()) };
     synth_dives(&dives, &|_, _| {}, &interrupt).expect("ffmpeg, which `make setup` fetches");
     let options = ImportOptions {
+        shard: video::Shard::WHOLE,
         folder: videos.join("rgb"),
         store: folder.join("dives.h5"),
         annotations: None,

@@ -52,6 +52,12 @@ pub(crate) enum DataCommand {
     Import(ImportArgs),
     /// What is inside a clip store or a token store.
     Info(InfoArgs),
+    /// Compare stores with the checksums that were written with them.
+    Verify(VerifyArgs),
+    /// Put clip stores together into a new one: the shards of an import, or several sets.
+    Merge(MergeArgs),
+    /// Add the videos of other clip stores to one.
+    Append(AppendArgs),
     /// Write a clip store's frames and tables as plain files.
     Export(ExportArgs),
 }
@@ -133,6 +139,32 @@ pub(crate) struct InfoArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Clip stores and token stores.
+    #[arg(required = true)]
+    pub(crate) stores: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Clip stores of the same options and classes; shards in any order.
+    #[arg(required = true)]
+    pub(crate) stores: Vec<PathBuf>,
+    /// Clip store to write.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppendArgs {
+    /// Clip store to add to. It is replaced in one step, when everything is written.
+    pub(crate) store: PathBuf,
+    /// Clip stores to add.
+    #[arg(required = true)]
+    pub(crate) more: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

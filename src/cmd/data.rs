@@ -1,6 +1,7 @@
 //! `longvid data`: import, look into and export clip stores.
 
 mod export;
+pub(crate) mod stores;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,6 +27,7 @@ pub(crate) fn import(args: &ImportArgs, session: &Session) -> anyhow::Result<()>
     let annotations = args.annotations.as_deref();
     let annotations = annotations.map(|path| Annotations::from_path(path, args.vocabulary.as_deref())).transpose()?;
     let options = ImportOptions {
+        shard: video::Shard::WHOLE,
         folder: args.videos.clone(),
         store: args.out.clone(),
         annotations,

@@ -4,6 +4,7 @@
 //! | ------------ | ---- | ------------ | -------------------------------------------------------------- |
 //! | `codes`      | u32  | all tokens   | code of each token, segments end to end, `(t, h, w)` row-major |
 //! | `priorities` | f32  | all tokens   | priority of each token                                         |
+//! | `segment_hash` | text | segments   | BLAKE3 of its codes, then its priorities, little endian, hex   |
 //! | `offset`     | u64  | segments + 1 | segment `k` has tokens `offset[k]..offset[k + 1]`               |
 //!
 //! The root attributes are the fields of [`TokenHeader`].
@@ -12,6 +13,7 @@
 mod tests;
 mod writer;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use hdf5::{Dataset, File};
@@ -19,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use spec::{ClipGeometry, Sampling};
 pub use writer::TokenWriter;
 
-use crate::VideoError;
 use crate::h5::{self, At};
+use crate::{Damaged, VideoError};
 
 /// The kind of this store, the end of its `format` attribute.
 pub(crate) const KIND: &str = "token store";
@@ -137,6 +139,7 @@ pub struct TokenStore {
     codes: Dataset,
     priorities: Dataset,
     offset: Vec<u64>,
+    hashes: Vec<String>,
 }
 
 impl TokenStore {
@@ -155,11 +158,13 @@ impl TokenStore {
                 codes: file.dataset("codes")?,
                 priorities: file.dataset("priorities")?,
                 offset: h5::read_column(&file, "offset")?,
+                hashes: h5::read_texts(&file, "segment_hash")?,
             })
         };
         let store = read().map_err(|err| problem(format!("a table cannot be read: {err}")))?;
         let num_tokens = store.codes.size().min(store.priorities.size()) as u64;
-        if !store.offset.is_sorted() || store.offset.last().is_none_or(|end| *end > num_tokens) {
+        let fits = store.offset.is_sorted() && store.offset.len() == store.hashes.len() + 1;
+        if !fits || store.offset.last().is_none_or(|end| *end > num_tokens) {
             return Err(problem("its tables do not fit each other".to_owned()));
         }
         Ok(store)
@@ -215,6 +220,25 @@ impl TokenStore {
             })
         };
         read().at(&self.path, "read")
+    }
+
+    /// Compares the tokens of every segment with the checksum that was written with them. `on_segment` is told how many
+    /// segments are done and may stop.
+    ///
+    /// # Errors
+    /// What HDF5 says when the store cannot be read at all. What can be read and is wrong is in the list.
+    pub fn verify(&self, on_segment: &mut dyn FnMut(usize) -> ControlFlow<()>) -> Result<Vec<Damaged>, VideoError> {
+        let mut damaged = Vec::new();
+        for (segment, expected) in self.hashes.iter().enumerate() {
+            if writer::hash(&self.read(segment, 0, self.num_latent_frames(segment)?)?) != *expected {
+                let problem = "its tokens do not have the checksum that was written as segment_hash".to_owned();
+                damaged.push(Damaged { part: format!("segment {segment}"), problem });
+            }
+            if on_segment(segment + 1).is_break() {
+                break;
+            }
+        }
+        Ok(damaged)
     }
 
     fn span(&self, segment: usize) -> Result<(usize, usize), VideoError> {

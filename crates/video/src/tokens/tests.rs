@@ -107,3 +107,17 @@ fn a_clip_store_is_not_a_token_store() {
     let said = TokenStore::open(&path).unwrap_err().to_string();
     assert!(said.ends_with("is a clip store, but a token store is wanted here"), "{said}");
 }
+
+#[test]
+fn a_changed_token_is_found_in_its_segment() {
+    let (_dir, path) = path();
+    let (mut writer, _) = TokenWriter::begin(&path, &header()).unwrap();
+    (0..3).for_each(|k| writer.append(&tokens(100 * k, 8)).unwrap());
+    writer.finish().unwrap();
+    let damaged = || TokenStore::open(&path).unwrap().verify(&mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(damaged(), []);
+    let file = File::open_rw(&path).unwrap();
+    file.dataset("priorities").unwrap().write_slice(&[7.5_f32], 40..41).unwrap();
+    file.close().unwrap();
+    assert_eq!(damaged().iter().map(|damaged| damaged.part.as_str()).collect::<Vec<_>>(), ["segment 1"]);
+}

@@ -22,6 +22,7 @@ struct Header {
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
     num_tokens: u64,
+    hash: String,
 }
 
 /// Writes a token store, segment by segment in the clip store's order. Until [`TokenWriter::finish`] it is `NAME.part`
@@ -32,6 +33,8 @@ pub struct TokenWriter {
     header: TokenHeader,
     /// End of each segment, counted in tokens; 0 first.
     offset: Vec<u64>,
+    /// Checksum of each segment.
+    hashes: Vec<String>,
 }
 
 impl TokenWriter {
@@ -48,8 +51,8 @@ impl TokenWriter {
             |header: &Header| [("kind", header.kind.clone()), ("format_version", header.format_version.to_string())];
         spool.expect_equal(&version(&found), &version(&wanted))?;
         spool.expect_equal(&found.tokens.fields(), &wanted.tokens.fields())?;
-        let mut writer = TokenWriter { spool, header: wanted.tokens, offset: vec![0] };
-        rows.iter().for_each(|row| writer.offset.push(writer.num_tokens() + row.num_tokens));
+        let mut writer = TokenWriter { spool, header: wanted.tokens, offset: vec![0], hashes: Vec::new() };
+        rows.into_iter().for_each(|row| writer.add(row));
         Ok((writer, begin))
     }
 
@@ -73,9 +76,15 @@ impl TokenWriter {
             bytes.extend(priority.to_le_bytes());
         }
         self.spool.push(&bytes)?;
-        self.spool.commit(&Row { num_tokens: codes as u64 })?;
-        self.offset.push(self.num_tokens() + codes as u64);
+        let row = Row { num_tokens: codes as u64, hash: hash(tokens) };
+        self.spool.commit(&row)?;
+        self.add(row);
         Ok(())
+    }
+
+    fn add(&mut self, row: Row) {
+        self.offset.push(self.num_tokens() + row.num_tokens);
+        self.hashes.push(row.hash);
     }
 
     /// Writes the HDF5 file and gives it its final name.
@@ -84,13 +93,14 @@ impl TokenWriter {
     /// [`VideoError::DiskFull`], and what the disk and HDF5 say.
     pub fn finish(self) -> Result<(), VideoError> {
         let num_tokens = self.num_tokens() as usize;
-        let TokenWriter { spool, header, offset } = self;
+        let TokenWriter { spool, header, offset, hashes } = self;
         spool.finish(|spool, file| {
             let path = spool.final_path().to_owned();
             let tables = || {
                 h5::describe(file, KIND)?;
                 header.write(file)?;
                 h5::write_column(file, "offset", &offset)?;
+                h5::write_texts(file, "segment_hash", hashes.iter())?;
                 Ok((
                     h5::create_column::<u32>(file, "codes", num_tokens)?,
                     h5::create_column::<f32>(file, "priorities", num_tokens)?,
@@ -110,6 +120,14 @@ impl TokenWriter {
     fn num_tokens(&self) -> u64 {
         self.offset.last().copied().unwrap_or(0)
     }
+}
+
+/// BLAKE3 of codes, then priorities, all little endian, hex.
+pub(super) fn hash(tokens: &Tokens) -> String {
+    let mut hasher = blake3::Hasher::new();
+    tokens.codes.iter().for_each(|code| _ = hasher.update(&code.to_le_bytes()));
+    tokens.priorities.iter().for_each(|priority| _ = hasher.update(&priority.to_le_bytes()));
+    hasher.finalize().to_hex().to_string()
 }
 
 /// Takes apart a piece of `NAME.part`; pieces are whole tokens, as their size is a multiple of [`TOKEN_BYTES`].
