@@ -4,6 +4,7 @@ mod arrows;
 mod bad_input;
 mod fixture;
 mod folder;
+mod formats;
 mod interrupted;
 mod presets;
 mod program;

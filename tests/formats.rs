@@ -1,0 +1,63 @@
+//! docs/formats.md lists every attribute and dataset that the stores have, and no other.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
+use hdf5::{File, Group};
+
+use crate::fixture::folder_with;
+
+/// `(name, type)` of each row of the tables under a heading of docs/formats.md.
+fn documented(heading: &str) -> BTreeSet<(String, String)> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/formats.md")).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    let shared = text.split("\n## ").next().unwrap();
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+        let name = cells.next()?.trim_end_matches('`').to_owned();
+        let kind = cells.next()?.split(' ').next()?.to_owned();
+        Some((name, kind))
+    };
+    shared.lines().chain(section.lines()).filter_map(row).collect()
+}
+
+fn name_of(descriptor: &TypeDescriptor) -> String {
+    match descriptor {
+        TypeDescriptor::Unsigned(IntSize::U1) => "u8".to_owned(),
+        TypeDescriptor::Unsigned(IntSize::U4) => "u32".to_owned(),
+        TypeDescriptor::Unsigned(IntSize::U8) => "u64".to_owned(),
+        TypeDescriptor::Integer(IntSize::U4) => "i32".to_owned(),
+        TypeDescriptor::Integer(IntSize::U8) => "i64".to_owned(),
+        TypeDescriptor::Float(FloatSize::U4) => "f32".to_owned(),
+        TypeDescriptor::Float(FloatSize::U8) => "f64".to_owned(),
+        TypeDescriptor::VarLenUnicode => "text".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// `(name, type)` of every root attribute and dataset, label spaces called `SPACE`.
+fn present(path: &Path) -> BTreeSet<(String, String)> {
+    let file = File::open(path).unwrap();
+    let attribute =
+        |name: String| (name.clone(), name_of(&file.attr(&name).unwrap().dtype().unwrap().to_descriptor().unwrap()));
+    let mut found: BTreeSet<(String, String)> = file.attr_names().unwrap().into_iter().map(attribute).collect();
+    let mut add = |group: &Group| {
+        for dataset in group.datasets().unwrap() {
+            let name = dataset.name().trim_start_matches('/').to_owned();
+            let folder = name.split('/').next().unwrap();
+            let name = if ["classes", "labels"].contains(&folder) { format!("{folder}/SPACE") } else { name };
+            found.insert((name, name_of(&dataset.dtype().unwrap().to_descriptor().unwrap())));
+        }
+    };
+    add(&file);
+    file.groups().unwrap().iter().for_each(&mut add);
+    found
+}
+
+#[test]
+fn the_document_lists_what_the_stores_hold() {
+    let folder = folder_with(&["train.h5", "train.tokens.h5"]);
+    assert_eq!(documented("Clip store"), present(&folder.path("train.h5")));
+    assert_eq!(documented("Token store"), present(&folder.path("train.tokens.h5")));
+}
