@@ -39,15 +39,36 @@ pub(crate) fn write_texts<'a>(file: &File, name: &str, texts: impl Iterator<Item
 }
 
 pub(crate) fn read_texts(file: &File, name: &str) -> hdf5::Result<Vec<String>> {
-    Ok(file.dataset(name)?.read_raw::<VarLenUnicode>()?.into_iter().map(|text| text.as_str().to_owned()).collect())
+    open_column(file, name)?.read_raw::<VarLenUnicode>()?.iter().map(checked).collect()
 }
 
 pub(crate) fn read_column<T: H5Type>(file: &File, name: &str) -> hdf5::Result<Vec<T>> {
-    file.dataset(name)?.read_raw()
+    open_column(file, name)?.read_raw()
 }
 
 pub(crate) fn read_range<T: H5Type>(column: &Dataset, start: usize, stop: usize) -> hdf5::Result<Vec<T>> {
     Ok(column.read_slice_1d::<T, _>(start..stop)?.into_raw_vec_and_offset().0)
+}
+
+/// A column of the file, once it is sure that reading it takes no more memory than the file has bytes: its length may be
+/// damaged, or a lie.
+pub(crate) fn open_column(file: &File, name: &str) -> hdf5::Result<Dataset> {
+    within_file(file.dataset(name)?)
+}
+
+fn within_file(column: Dataset) -> hdf5::Result<Dataset> {
+    let num_bytes = (column.size() as u64).saturating_mul(column.dtype()?.size() as u64);
+    let file_bytes = column.file()?.size();
+    if num_bytes > file_bytes {
+        let problem = format!("{} is said to hold {num_bytes} bytes, the file has {file_bytes}", column.name());
+        return Err(problem.as_str().into());
+    }
+    Ok(column)
+}
+
+/// A damaged file may hold any bytes where a text should be.
+pub(crate) fn checked(text: &VarLenUnicode) -> hdf5::Result<String> {
+    String::from_utf8(text.as_bytes().to_vec()).map_err(|err| hdf5::Error::from(err.to_string().as_str()))
 }
 
 fn var_len(text: &str) -> hdf5::Result<VarLenUnicode> {
@@ -59,7 +80,7 @@ pub(crate) fn set_text(file: &File, name: &str, text: &str) -> hdf5::Result<()> 
 }
 
 pub(crate) fn text(file: &File, name: &str) -> hdf5::Result<String> {
-    Ok(file.attr(name)?.read_scalar::<VarLenUnicode>()?.as_str().to_owned())
+    checked(&file.attr(name)?.read_scalar::<VarLenUnicode>()?)
 }
 
 pub(crate) fn set_number<T: H5Type>(file: &File, name: &str, number: T) -> hdf5::Result<()> {

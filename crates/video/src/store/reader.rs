@@ -183,7 +183,7 @@ impl ClipStore {
 }
 
 fn read_tables(path: &Path, file: &File) -> hdf5::Result<ClipStore> {
-    let rows = |name: &str| Ok::<usize, hdf5::Error>(file.dataset(name)?.size());
+    let rows = |name: &str| Ok::<usize, hdf5::Error>(h5::open_column(file, name)?.size());
     let label_spaces = read_label_spaces(file)?;
     Ok(ClipStore {
         path: path.to_owned(),
@@ -193,8 +193,8 @@ fn read_tables(path: &Path, file: &File) -> hdf5::Result<ClipStore> {
             .parse()
             .map_err(|err: VideoError| hdf5::Error::from(err.to_string().as_str()))?,
         created_by: h5::text(file, "created_by")?,
-        blob: file.dataset("frames/blob")?,
-        offset: file.dataset("frames/offset")?,
+        blob: h5::open_column(file, "frames/blob")?,
+        offset: h5::open_column(file, "frames/offset")?,
         videos: read_videos(file, rows("videos/name")?)?,
         segments: read_segments(file, rows("segments/id")?, &label_spaces)?,
         label_spaces,
@@ -212,11 +212,11 @@ fn read_options(file: &File) -> hdf5::Result<StoreOptions> {
 
 /// The first `len` items of a column; an error where it is shorter.
 fn column<T: hdf5::H5Type>(file: &File, name: &str, len: usize) -> hdf5::Result<Vec<T>> {
-    h5::read_range(&file.dataset(name)?, 0, len)
+    h5::read_range(&h5::open_column(file, name)?, 0, len)
 }
 
 fn texts(file: &File, name: &str, len: usize) -> hdf5::Result<Vec<String>> {
-    Ok(column::<VarLenUnicode>(file, name, len)?.into_iter().map(|text| text.as_str().to_owned()).collect())
+    column::<VarLenUnicode>(file, name, len)?.iter().map(h5::checked).collect()
 }
 
 fn read_videos(file: &File, len: usize) -> hdf5::Result<Vec<Video>> {

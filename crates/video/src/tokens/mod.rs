@@ -155,8 +155,8 @@ impl TokenStore {
             Ok(TokenStore {
                 path: path.to_owned(),
                 header: TokenHeader::read(&file)?,
-                codes: file.dataset("codes")?,
-                priorities: file.dataset("priorities")?,
+                codes: h5::open_column(&file, "codes")?,
+                priorities: h5::open_column(&file, "priorities")?,
                 offset: h5::read_column(&file, "offset")?,
                 hashes: h5::read_texts(&file, "segment_hash")?,
             })
