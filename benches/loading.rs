@@ -49,6 +49,7 @@ fn store(folder: &Path) -> ClipStore {
         frames: StoreOptions { short_side_px: 96, max_frames_per_sec: None },
         time_limit: Duration::from_secs(60),
         num_workers: 2,
+        strict: false,
     };
     video::import(&options, &mut |_| {}, &interrupt).expect("videos that ffmpeg wrote");
     ClipStore::open(&options.store).expect("a store just written")

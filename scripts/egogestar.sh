@@ -11,7 +11,7 @@ longvid=${LONGVID:-target/release/longvid}
 mkdir -p "$out"
 
 import() { # name groups
-  [ -e "$out/$1.h5" ] || "$longvid" data import "$folder" --annotations "$folder/labels.csv" --exclude-labels unclassified \
+  [ -e "$out/$1.h5" ] || "$longvid" data import csv "$folder/labels.csv" --videos "$folder" --exclude-labels unclassified \
     --groups "$2" --short-side 64 --out "$out/$1.h5"
 }
 import train 1,2,3,4,5,6,7,8,9,10

@@ -1,8 +1,12 @@
 //! What can be typed. Types only: what a command does stands in `cmd`.
 
+mod import;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::import::{ImportArgs, ImportCommand};
 
 /// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
 /// 128-frame clips with it (LVMAE, ARVideo), measure the result.
@@ -48,8 +52,9 @@ pub(crate) enum DataCommand {
     /// Render synthetic labelled videos.
     #[command(subcommand)]
     Synth(SynthCommand),
-    /// Decode a folder of videos into a clip store.
-    Import(ImportArgs),
+    /// Decode videos into a clip store.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// What is inside a clip store or a token store.
     Info(InfoArgs),
     /// Compare stores with the checksums that were written with them.
@@ -100,36 +105,6 @@ pub(crate) struct DivesArgs {
     /// Everything random derives from it.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
-    /// Folder of videos: plain, or one sub-folder per class.
-    pub(crate) videos: PathBuf,
-    /// Clip store to write.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-    /// Labels and groups: a CSV with columns path,label,group, or a Diving48 V2 JSON (file names are `vid_name`.mp4).
-    #[arg(long)]
-    pub(crate) annotations: Option<PathBuf>,
-    /// Names of the classes of a Diving48 JSON (`Diving48_vocab.json`).
-    #[arg(long, requires = "annotations")]
-    pub(crate) vocabulary: Option<PathBuf>,
-    /// Frames are stored with this short side, pixels.
-    #[arg(long, default_value_t = 256)]
-    pub(crate) short_side: u32,
-    /// Store at most so many frames per second of video.
-    #[arg(long)]
-    pub(crate) max_fps: Option<f64>,
-    /// Import these groups only (comma separated): a training and a test store from one folder.
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) groups: Option<Vec<String>>,
-    /// Leave out videos of these labels (comma separated).
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) exclude_labels: Vec<String>,
-    /// Seconds that one video may take to decode.
-    #[arg(long, default_value_t = 600)]
-    pub(crate) time_limit_secs: u64,
 }
 
 #[derive(Debug, Args)]

@@ -21,21 +21,21 @@ const KNN: &str = "eval knn --train-clips train.h5 --test-clips test.h5";
 
 #[test]
 fn a_folder_of_videos_that_is_not_there_is_refused() {
-    Folder::empty().refused("data import videos --out train.h5", &["\"videos\"", "No such file"]);
+    Folder::empty().refused("data import folder videos --out train.h5", &["\"videos\"", "No such file"]);
 }
 
 #[test]
 fn an_empty_folder_of_videos_is_refused() {
     let folder = Folder::empty();
     fs::create_dir(folder.path("videos")).unwrap();
-    folder.refused("data import videos --out train.h5", &["nothing to import", "\"videos\"", "no files"]);
+    folder.refused("data import folder videos --out train.h5", &["nothing to import", "\"videos\"", "no files"]);
 }
 
 #[test]
 fn a_text_file_among_the_videos_is_left_out_with_its_reason() {
     let folder = folder_with(&["dives"]);
     folder.write("dives/rgb/notes.mp4", b"not a video\n");
-    let stdout = folder.ok("data import dives/rgb --short-side 32 --out train.h5");
+    let stdout = folder.ok("data import folder dives/rgb --short-side 32 --out train.h5");
     assert!(stdout.contains("notes.mp4: not a media file"), "{stdout}");
     let info = folder.ok("data info train.h5");
     assert!(info.contains("videos     12,") && info.contains("notes.mp4: not a media file"), "{info}");
@@ -46,20 +46,19 @@ fn a_folder_without_a_usable_video_makes_no_store() {
     let folder = Folder::empty();
     folder.write("videos/notes.mp4", b"not a video\n");
     let says = ["\"videos\"", "none of its 1 files is a usable video (notes.mp4: not a media file"];
-    folder.refused("data import videos --out train.h5", &says);
+    folder.refused("data import folder videos --out train.h5", &says);
 }
 
 #[test]
 fn annotations_that_are_not_there_are_refused() {
     let folder = folder_with(&["dives"]);
-    folder
-        .refused("data import dives/rgb --annotations labels.csv --out train.h5", &["\"labels.csv\"", "No such file"]);
+    folder.refused("data import csv labels.csv --videos dives/rgb --out train.h5", &["\"labels.csv\"", "No such file"]);
 }
 
 #[test]
 fn a_store_that_exists_is_not_written_over() {
     let folder = folder_with(&["dives", "train.h5", "tokenizer", "train.tokens.h5"]);
-    folder.refused("data import dives/rgb --out train.h5", &["\"train.h5\" already exists", "another name"]);
+    folder.refused("data import folder dives/rgb --out train.h5", &["\"train.h5\" already exists", "another name"]);
     folder.refused(
         "tokenizer encode --tokenizer tokenizer/tokenizer.safetensors --clips train.h5 --out train.tokens.h5",
         &["\"train.tokens.h5\" already exists", "another name"],
@@ -209,7 +208,7 @@ fn training_and_test_clips_of_one_group_are_refused() {
 #[test]
 fn clips_without_labels_cannot_be_probed() {
     let folder = folder_with(&["dives", "test.h5", "lvmae"]);
-    folder.ok("data import dives/rgb --short-side 32 --out train.h5");
+    folder.ok("data import folder dives/rgb --short-side 32 --out train.h5");
     folder.refused(&format!("{KNN} --encoder lvmae/encoder.safetensors"), &["\"train.h5\"", "classes"]);
 }
 

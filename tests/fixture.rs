@@ -11,8 +11,7 @@ pub(crate) const DIVES: &str = "data synth dives --out dives --num-train 8 --num
                                 --num-sources-train 2 --num-sources-test 2 --size-px 32";
 
 /// The import of the dives to train on.
-pub(crate) const IMPORT: &str = "data import dives/rgb --annotations dives/Diving48_V2_train.json \
-                                 --vocabulary dives/Diving48_vocab.json --short-side 32";
+pub(crate) const IMPORT: &str = "data import diving48 dives/Diving48_V2_train.json --videos dives/rgb --short-side 32";
 
 /// The tokenizer at toy size: windows of 16 frames of 32 x 32 pixels, cubes of 2 x 8 x 8.
 pub(crate) fn tokenizer_train(rest: &str) -> String {

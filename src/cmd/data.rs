@@ -1,80 +1,24 @@
 //! `longvid data`: import, look into and export clip stores.
 
+mod dry_run;
 mod export;
+mod import;
 pub(crate) mod stores;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::json;
-use video::{
-    Annotations, Begin, ClipStore, Event, ImportOptions, ImportReport, Rejected, Segment, StoreOptions, TokenStore,
-    Video, VideoError,
-};
+use video::{ClipStore, Rejected, Segment, TokenStore, Video, VideoError};
 
 pub(crate) use self::export::export;
+pub(crate) use self::import::import;
 use super::training::say;
-use crate::cli::{ImportArgs, InfoArgs};
-use crate::progress::Progress;
-use crate::session::{Session, num_cores};
+use crate::cli::InfoArgs;
 
 /// Lines of a list that `info` and `import` print before they only count the rest.
 const SHOWN: usize = 20;
-
-pub(crate) fn import(args: &ImportArgs, session: &Session) -> anyhow::Result<()> {
-    let annotations = args.annotations.as_deref();
-    let annotations = annotations.map(|path| Annotations::from_path(path, args.vocabulary.as_deref())).transpose()?;
-    let options = ImportOptions {
-        shard: video::Shard::WHOLE,
-        folder: args.videos.clone(),
-        store: args.out.clone(),
-        annotations,
-        groups: args.groups.as_ref().map(|groups| groups.iter().cloned().collect()),
-        exclude_labels: args.exclude_labels.iter().cloned().collect(),
-        frames: StoreOptions { short_side_px: args.short_side, max_frames_per_sec: args.max_fps },
-        time_limit: Duration::from_secs(args.time_limit_secs),
-        num_workers: num_cores().max(1) as usize,
-    };
-    let mut progress: Option<Progress> = None;
-    let mut on_event = |event: Event<'_>| match event {
-        Event::Start { begin, num_files, num_kept } => {
-            if let Begin::Again(reason) = begin {
-                tracing::warn!("an interrupted import could not be read and is made again: {reason}");
-            }
-            let bar = progress.insert(Progress::new("import", num_files as u64));
-            if num_kept > 0 {
-                bar.set(num_kept as u64, "kept from before");
-            }
-        }
-        Event::File { num_done, name, .. } => {
-            if let Some(bar) = &mut progress {
-                bar.set(num_done as u64, name);
-            }
-        }
-    };
-    let report = video::import(&options, &mut on_event, &session.interrupt)?;
-    if let Some(bar) = progress {
-        bar.finish(&format!("{:?} written", args.out));
-    }
-    Ok(say(summary(&report).trim_end())?)
-}
-
-fn summary(report: &ImportReport) -> String {
-    let mut text = String::new();
-    let mut row = |name: &str, count: u64| _ = writeln!(text, "{name:<26}{count:>10}");
-    row("videos imported", report.num_videos as u64);
-    row("frames", report.num_frames);
-    row("segments", report.num_segments as u64);
-    row("files rejected", report.rejected.len() as u64);
-    row("annotated files missing", report.missing.len() as u64);
-    row("annotated segments dropped", report.dropped.len() as u64);
-    list(&mut text, "rejected", report.rejected.iter().map(rejected_line));
-    list(&mut text, "missing", report.missing.iter().cloned());
-    list(&mut text, "dropped", report.dropped.iter().map(|d| format!("{}: {}", d.segment, d.reason)));
-    text
-}
 
 fn rejected_line(rejected: &Rejected) -> String {
     format!("{}: {}", rejected.name, rejected.reason)

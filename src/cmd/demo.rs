@@ -91,9 +91,8 @@ fn synthetic(out: &Path) -> Vec<Stage> {
     let import = |part: &str| {
         let annotations = dives.join(format!("Diving48_V2_{part}.json"));
         let store = out.join(format!("{part}.h5"));
-        let command =
-            format!("data import {{}} --annotations {{}} --vocabulary {{}} --short-side {SHORT_SIDE} --out {{}}");
-        stage(&command, &[&videos, &annotations, &vocabulary, &store], &store)
+        let command = format!("data import diving48 {{}} --videos {{}} --short-side {SHORT_SIDE} --out {{}}");
+        stage(&command, &[&annotations, &videos, &store], &store)
     };
     vec![stage("data synth dives --out {}", &[&dives], &vocabulary), import("train"), import("test")]
 }
@@ -103,7 +102,7 @@ fn own_videos(folder: &Path, out: &Path) -> anyhow::Result<(Vec<Stage>, bool)> {
     let import = |part: &str, groups: Option<&[String]>| {
         let store = out.join(format!("{part}.h5"));
         let mut made =
-            stage(&format!("data import {{}} --short-side {SHORT_SIDE} --out {{}}"), &[folder, &store], &store);
+            stage(&format!("data import folder {{}} --short-side {SHORT_SIDE} --out {{}}"), &[folder, &store], &store);
         if let Some(groups) = groups {
             made.words.extend(["--groups".to_owned(), groups.join(",")]);
         }

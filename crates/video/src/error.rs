@@ -239,16 +239,28 @@ pub enum VideoError {
         reason: String,
     },
     /// A row of an annotation file is wrong.
-    #[error("{path:?}, {place}, field {field:?}: {problem}")]
+    #[error("{path:?}, line {line}, field {field:?}: found {found}, expected {expected}")]
     Annotation {
         /// The annotation file.
         path: PathBuf,
-        /// `line 3` or `entry 3`, counted from 1.
-        place: String,
+        /// The line, counted from 1.
+        line: u64,
         /// The field.
         field: String,
-        /// What is wrong and what is expected.
-        problem: String,
+        /// What stands there.
+        found: String,
+        /// What should, readable after "expected".
+        expected: String,
+    },
+    /// An import that must leave nothing out would leave something out.
+    #[error("{count} {what} ({first}); without --strict they are left out and listed")]
+    Strict {
+        /// What is wrong, readable after a number: "annotated videos are missing" ...
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: String,
     },
     /// An option has a value that makes no sense.
     #[error("{option} = {value} is out of range: it must be {rule}")]

@@ -14,6 +14,7 @@
 //!
 //! A file either is whole or is rejected with a reason; nothing is replaced by another clip in silence.
 
+pub mod annotations;
 mod decode;
 mod error;
 mod ffmpeg;
@@ -32,7 +33,9 @@ pub use decode::{DecodeOptions, Decoded, Frame, Reject, Verdict, decode};
 pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;
 pub use h5::hdf5_version;
-pub use import::{Annotations, Dropped, Event, ImportOptions, ImportReport, import};
+pub use import::{
+    Annotations, Dropped, EpicFiles, Event, ImportOptions, ImportPlan, ImportReport, Source, import, plan_import,
+};
 pub use loader::{Batch, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, Window, load_clip};
 pub use sample::{Timeline, WINDOW_FRAMES, timeline};
 pub use spool::{Begin, free_bytes};

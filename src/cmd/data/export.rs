@@ -30,7 +30,7 @@ pub(crate) fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let segments = store.segments().iter().filter(|segment| chosen.contains(&(segment.video as usize)));
     let mut header = "id,path,group,subject,start_secs,stop_secs".to_owned();
     for space in store.label_spaces() {
-        // The one space of most stores gets the name by which an import reads it.
+        // The one space of most stores gets the name by which `data import csv` reads it.
         let column = if space.name == LabelSpace::CLASS { "label" } else { &space.name };
         header = format!("{header},{column}");
     }

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use super::{Listing, Wanted};
+use super::ImportPlan;
+use crate::annotations::Row;
 use crate::{LabelSpace, VideoError};
 
 /// For each label space, the labels of the classes to leave out. A class is named by itself, or by `SPACE:CLASS`; that is
@@ -33,14 +34,14 @@ pub(super) fn excluded(
 }
 
 /// Takes out the segments of these classes, and the classes themselves; the others move up.
-pub(super) fn remove_classes(listing: &mut Listing, excluded: &[BTreeSet<usize>]) {
+pub(super) fn remove_classes(plan: &mut ImportPlan, excluded: &[BTreeSet<usize>]) {
     let is_out = |(label, out): (&Option<usize>, &BTreeSet<usize>)| label.is_some_and(|label| out.contains(&label));
-    listing.segments.retain(|segment: &Wanted| !segment.labels.iter().zip(excluded).any(is_out));
-    for (i, (space, out)) in listing.label_spaces.iter_mut().zip(excluded).enumerate() {
+    plan.rows.retain(|row: &Row| !row.labels.iter().zip(excluded).any(is_out));
+    for (i, (space, out)) in plan.label_spaces.iter_mut().zip(excluded).enumerate() {
         let kept: Vec<usize> = (0..space.classes.len()).filter(|label| !out.contains(label)).collect();
         space.classes = kept.iter().map(|label| space.classes[*label].clone()).collect();
-        for segment in &mut listing.segments {
-            segment.labels[i] = segment.labels[i].and_then(|label| kept.binary_search(&label).ok());
+        for row in &mut plan.rows {
+            row.labels[i] = row.labels[i].and_then(|label| kept.binary_search(&label).ok());
         }
     }
 }

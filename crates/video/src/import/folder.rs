@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::{Listing, Source, Span, Wanted};
+use super::{ImportPlan, Source};
+use crate::annotations::{Row, Span};
 use crate::spool::io_error;
 use crate::{LabelSpace, VideoError};
 
@@ -10,7 +11,7 @@ use crate::{LabelSpace, VideoError};
 const SIDE_FILES: [&str; 9] = ["csv", "json", "txt", "md", "h5", "tmp", "lock", "part", "journal"];
 
 /// All files of a folder and its sub-folders. Where none lies at the top, the first sub-folder's name is the class.
-pub(super) fn list(folder: &Path) -> Result<Listing, VideoError> {
+pub(super) fn plan(folder: &Path) -> Result<ImportPlan, VideoError> {
     let mut files = Vec::new();
     walk(folder, folder, &mut BTreeSet::new(), &mut files)?;
     if files.is_empty() {
@@ -21,16 +22,16 @@ pub(super) fn list(folder: &Path) -> Result<Listing, VideoError> {
     let classes: Option<BTreeSet<String>> = files.iter().map(|file| class_of(&file.name)).collect();
     let label_spaces: Vec<LabelSpace> = classes.map(LabelSpace::of_classes).into_iter().collect();
     let label_of = |space: &LabelSpace, name: &str| space.classes.binary_search(&class_of(name)?).ok();
-    let whole = |file: &Source| Wanted {
+    let whole = |file: &Source| Row {
         id: file.name.clone(),
-        file: file.name.clone(),
+        video: file.name.clone(),
         labels: label_spaces.iter().map(|space| label_of(space, &file.name)).collect(),
         group: file.name.clone(),
         subject: String::new(),
         span: Span::Whole,
     };
-    let segments = files.iter().map(whole).collect();
-    Ok(Listing { files, segments, label_spaces, missing: Vec::new() })
+    let rows = files.iter().map(whole).collect();
+    Ok(ImportPlan { files, rows, label_spaces, missing: Vec::new(), ignored_columns: Vec::new() })
 }
 
 /// Adds the files below `dir`; `seen` keeps links from leading in a circle.

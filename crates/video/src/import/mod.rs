@@ -1,9 +1,11 @@
 //! A folder of videos, with or without annotations, to a clip store.
 
 mod annotations;
+mod epic;
 mod filter;
 mod folder;
 mod pipeline;
+mod plan;
 mod resume;
 #[cfg(test)]
 mod tests;
@@ -14,12 +16,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use annotations::Annotations;
+pub use epic::EpicFiles;
+pub use plan::{ImportPlan, Source, plan_import};
 use serde::Serialize;
 
-use crate::{
-    Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, LabelSpace, Rejected, Segment, Shard, StoreOptions, Video,
-    VideoError,
-};
+use crate::annotations::{Row, Span};
+use crate::{Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, Rejected, Segment, Shard, StoreOptions, Video, VideoError};
 
 /// What to import, and how.
 #[derive(Clone, Debug)]
@@ -28,7 +30,8 @@ pub struct ImportOptions {
     pub folder: PathBuf,
     /// The clip store to write.
     pub store: PathBuf,
-    /// Labels and groups; without them, where all videos lie in sub-folders, each sub-folder is a class.
+    /// Segments, labels and groups; without them each file is a segment, and where all lie in sub-folders, each
+    /// sub-folder is a class.
     pub annotations: Option<Annotations>,
     /// Only segments of these groups; `None` takes all.
     pub groups: Option<BTreeSet<String>>,
@@ -42,6 +45,8 @@ pub struct ImportOptions {
     pub time_limit: Duration,
     /// Files decoded at the same time.
     pub num_workers: usize,
+    /// Whether a missing or rejected video, or a segment that does not fit its video, ends the import.
+    pub strict: bool,
 }
 
 /// What an import tells while it runs.
@@ -89,48 +94,10 @@ pub struct ImportReport {
     pub num_segments: usize,
     /// Files that were not imported, with the reason.
     pub rejected: Vec<Rejected>,
-    /// Annotated videos that are not in the folder.
+    /// Annotated videos that are not in the folder, as the annotations name them.
     pub missing: Vec<String>,
     /// Annotated segments left out as their video was rejected or does not last that long.
     pub dropped: Vec<Dropped>,
-}
-
-/// A file to decode.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Source {
-    /// Path relative to the folder; what is not UTF-8 in it is replaced.
-    name: String,
-    path: PathBuf,
-}
-
-/// A segment as annotated, before its video is decoded.
-#[derive(Clone, Debug, PartialEq)]
-struct Wanted {
-    id: String,
-    /// [`Source::name`] of its video.
-    file: String,
-    /// One for each label space.
-    labels: Vec<Option<usize>>,
-    group: String,
-    subject: String,
-    span: Span,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Span {
-    Whole,
-    Secs(f64, f64),
-    /// Frames of the source file.
-    Frames(f64, f64),
-}
-
-/// Everything that is to be imported, files sorted by name.
-#[derive(Debug, PartialEq)]
-struct Listing {
-    files: Vec<Source>,
-    segments: Vec<Wanted>,
-    label_spaces: Vec<LabelSpace>,
-    missing: Vec<String>,
 }
 
 /// Imports a folder. Files are decoded in parallel and stored in the order of their names, so that the store depends
@@ -140,8 +107,9 @@ struct Listing {
 ///
 /// # Errors
 /// [`VideoError::NothingToImport`], [`VideoError::AllRejected`], [`VideoError::Annotation`], [`VideoError::Option`],
+/// [`VideoError::Strict`] in a strict import, which keeps what was decoded for the next try,
 /// [`VideoError::Interrupted`] after `interrupt` was set, [`VideoError::DiskFull`], and what the disk, HDF5 and the
-/// missing ffmpeg say. A bad video is no error: it is in the report.
+/// missing ffmpeg say. Otherwise a bad video is no error: it is in the report.
 pub fn import(
     options: &ImportOptions,
     on_event: &mut dyn FnMut(Event<'_>),
@@ -149,21 +117,28 @@ pub fn import(
 ) -> Result<ImportReport, VideoError> {
     check_options(options)?;
     let ffmpeg = Ffmpeg::find()?;
-    let mut listing = list(options)?;
-    take_shard(&mut listing, options)?;
+    let plan = plan_import(options)?;
+    if plan.files.is_empty() {
+        let problem = "none of the annotated videos is in the folder";
+        return Err(VideoError::NothingToImport { path: options.folder.clone(), problem });
+    }
+    let strict = Strict(options.strict);
+    strict.expect_none("annotated videos are missing", plan.missing.iter().cloned())?;
     let (mut writer, begin) = ClipStoreWriter::begin_shard(&options.store, options.frames, options.shard)?;
-    let num_kept = resume::keep_unchanged(&mut writer, &listing.files)?;
-    on_event(Event::Start { begin: &begin, num_files: listing.files.len(), num_kept });
+    let num_kept = resume::keep_unchanged(&mut writer, &plan.files)?;
+    on_event(Event::Start { begin: &begin, num_files: plan.files.len(), num_kept });
+    strict.expect_none(REJECTED, writer.rejected().iter().map(|file| format!("{}: {}", file.name, file.reason)))?;
     let decode = DecodeOptions {
         short_side_px: options.frames.short_side_px,
         max_frames_per_sec: options.frames.max_frames_per_sec,
         time_limit: options.time_limit,
     };
-    let job = pipeline::Job { ffmpeg: &ffmpeg, files: &listing.files[num_kept..], decode: &decode, interrupt };
+    let job = pipeline::Job { ffmpeg: &ffmpeg, files: &plan.files[num_kept..], decode: &decode, interrupt };
     let mut num_done = num_kept;
     let mut on_file = |name: &str, rejected: Option<&str>| {
         num_done += 1;
         on_event(Event::File { num_done, name, rejected });
+        strict.expect_none(REJECTED, rejected.iter().map(|reason| format!("{name}: {reason}")))
     };
     if !pipeline::run(&job, options.num_workers, &mut writer, &mut on_file)? {
         return Err(VideoError::Interrupted { num_done });
@@ -176,7 +151,34 @@ pub fn import(
         let (path, name, reason) = (options.folder.clone(), first.name, first.reason);
         return Err(VideoError::AllRejected { path, num_files, name, reason });
     }
-    finish(writer, listing, options.annotations.is_some())
+    finish(writer, plan, options)
+}
+
+const REJECTED: &str = "files are no usable videos";
+
+/// Whether a strict import was asked for.
+#[derive(Clone, Copy)]
+struct Strict(bool);
+
+impl Strict {
+    /// An error where a strict import would leave `what` out.
+    fn expect_none(
+        self,
+        what: &'static str,
+        left_out: impl ExactSizeIterator<Item = String>,
+    ) -> Result<(), VideoError> {
+        /// So many are named.
+        const SHOWN: usize = 5;
+        let count = left_out.len();
+        if !self.0 || count == 0 {
+            return Ok(());
+        }
+        let mut first = left_out.take(SHOWN).collect::<Vec<_>>().join(", ");
+        if count > SHOWN {
+            first.push_str(", ...");
+        }
+        Err(VideoError::Strict { what, count, first })
+    }
 }
 
 fn check_options(options: &ImportOptions) -> Result<(), VideoError> {
@@ -194,92 +196,53 @@ fn check_options(options: &ImportOptions) -> Result<(), VideoError> {
     Ok(())
 }
 
-/// What the folder and the annotations ask for, after the filters.
-fn list(options: &ImportOptions) -> Result<Listing, VideoError> {
-    let mut listing = match &options.annotations {
-        None => folder::list(&options.folder)?,
-        Some(annotations) => annotations.list(&options.folder)?,
-    };
-    filter::expect_known("group", options.groups.iter().flatten(), listing.segments.iter().map(|s| &s.group))?;
-    let excluded = filter::excluded(&options.exclude_labels, &listing.label_spaces)?;
-    let grouped = |s: &Wanted| options.groups.as_ref().is_none_or(|groups| groups.contains(&s.group));
-    listing.segments.retain(|segment| grouped(segment));
-    filter::remove_classes(&mut listing, &excluded);
-    let wanted: BTreeSet<&str> = listing.segments.iter().map(|segment| segment.file.as_str()).collect();
-    listing.files.retain(|file| wanted.contains(file.name.as_str()));
-    listing.missing.retain(|name| wanted.contains(name.as_str()));
-    if listing.files.is_empty() {
-        let problem = match (wanted.is_empty(), options.annotations.is_some()) {
-            (true, true) => "the annotations and filters leave no segment",
-            (true, false) => "the filters leave no file",
-            (false, _) => "none of the annotated videos is in the folder",
-        };
-        return Err(VideoError::NothingToImport { path: options.folder.clone(), problem });
-    }
-    Ok(listing)
-}
-
-/// Keeps the shard's files and their segments; a missing video goes with the first shard.
-fn take_shard(listing: &mut Listing, options: &ImportOptions) -> Result<(), VideoError> {
-    if options.shard == Shard::WHOLE {
-        return Ok(());
-    }
-    listing.files = listing.files[options.shard.range(listing.files.len())].to_vec();
-    let files: BTreeSet<&str> = listing.files.iter().map(|file| file.name.as_str()).collect();
-    let takes_missing = options.shard.index() == 0;
-    listing.missing.retain(|_| takes_missing);
-    let is_missing = |name: &String| listing.missing.binary_search(name).is_ok();
-    listing.segments.retain(|segment| files.contains(segment.file.as_str()) || is_missing(&segment.file));
-    if listing.files.is_empty() {
-        let problem = "there are fewer files than shards";
-        return Err(VideoError::NothingToImport { path: options.folder.clone(), problem });
-    }
-    Ok(())
-}
-
 /// Without annotations, a rejected file is told once, not as a segment again.
-fn finish(writer: ClipStoreWriter, listing: Listing, annotated: bool) -> Result<ImportReport, VideoError> {
+fn finish(writer: ClipStoreWriter, plan: ImportPlan, options: &ImportOptions) -> Result<ImportReport, VideoError> {
     let index: BTreeMap<&str, usize> = writer.videos().iter().enumerate().map(|(i, v)| (v.name.as_str(), i)).collect();
     let (mut segments, mut dropped) = (Vec::new(), Vec::new());
-    for wanted in &listing.segments {
-        let Some(&video) = index.get(wanted.file.as_str()) else {
-            if annotated && listing.missing.binary_search(&wanted.file).is_err() {
-                dropped.push(Dropped { segment: wanted.id.clone(), reason: "its video was rejected".to_owned() });
+    for row in &plan.rows {
+        let Some(&video) = index.get(row.video.as_str()) else {
+            if options.annotations.is_some() && plan.missing.binary_search(&row.video).is_err() {
+                dropped.push(Dropped { segment: row.id.clone(), reason: "its video was rejected".to_owned() });
             }
             continue;
         };
-        match segment(wanted, video, &writer.videos()[video]) {
+        match segment(row, video, &writer.videos()[video]) {
             Ok(segment) => segments.push(segment),
-            Err(reason) => dropped.push(Dropped { segment: wanted.id.clone(), reason }),
+            Err(reason) => dropped.push(Dropped { segment: row.id.clone(), reason }),
         }
     }
+    let dropped_lines = dropped.iter().map(|Dropped { segment, reason }| format!("{segment}: {reason}"));
+    Strict(options.strict).expect_none("annotated segments do not fit their videos", dropped_lines)?;
     // By video, whatever the order of the annotations: shards put together are then the undivided import.
     segments.sort_by_key(|segment| segment.video);
     let (num_videos, rejected) = (writer.videos().len(), writer.rejected().to_vec());
     let num_frames = writer.videos().iter().map(|video| u64::from(video.num_frames)).sum();
-    let store_id = writer.finish(&segments, &listing.label_spaces)?;
+    let store_id = writer.finish(&segments, &plan.label_spaces)?;
     let num_segments = segments.len();
-    Ok(ImportReport { store_id, num_videos, num_frames, num_segments, rejected, missing: listing.missing, dropped })
+    Ok(ImportReport { store_id, num_videos, num_frames, num_segments, rejected, missing: plan.missing, dropped })
 }
 
 /// Times of a segment within its video, or why there are none.
-fn segment(wanted: &Wanted, index: usize, video: &Video) -> Result<Segment, String> {
+fn segment(row: &Row, index: usize, video: &Video) -> Result<Segment, String> {
     let duration_secs = video.duration_secs();
-    let (start_secs, stop_secs) = match wanted.span {
+    let (start_secs, stop_secs) = match row.span {
         Span::Whole => (0.0, duration_secs),
         Span::Secs(start, stop) => (start, stop),
-        Span::Frames(start, stop) => (start / video.source_frames_per_sec, stop / video.source_frames_per_sec),
+        Span::Frames(start, stop) => {
+            (f64::from(start) / video.source_frames_per_sec, f64::from(stop) / video.source_frames_per_sec)
+        }
     };
     if start_secs >= duration_secs {
         return Err(format!("it starts at {start_secs:.3} s, its video lasts {duration_secs:.3} s"));
     }
     Ok(Segment {
-        id: wanted.id.clone(),
+        id: row.id.clone(),
         video: index as u32,
         start_secs,
         stop_secs: stop_secs.min(duration_secs),
-        labels: wanted.labels.iter().map(|label| label.map_or(-1, |label| label as i32)).collect(),
-        group: wanted.group.clone(),
-        subject: wanted.subject.clone(),
+        labels: row.labels.iter().map(|label| label.map_or(-1, |label| label as i32)).collect(),
+        group: row.group.clone(),
+        subject: row.subject.clone(),
     })
 }

@@ -44,12 +44,12 @@ enum End {
     Stopped,
 }
 
-/// Decodes all files into the store; `false` when it was interrupted.
+/// Decodes all files into the store; `false` when it was interrupted. An error of `on_file` ends it too.
 pub(super) fn run(
     job: &Job<'_>,
     num_workers: usize,
     writer: &mut ClipStoreWriter,
-    on_file: &mut dyn FnMut(&str, Option<&str>),
+    on_file: &mut dyn FnMut(&str, Option<&str>) -> Result<(), VideoError>,
 ) -> Result<bool, VideoError> {
     let next = AtomicUsize::new(0);
     // Two files per worker may be begun and not yet written: enough to keep workers busy, and a bound on memory.
@@ -84,7 +84,7 @@ pub(super) fn run(
             };
             let written = write_file(writer, file, &messages)?;
             let Some(rejected) = written else { return Ok(false) };
-            on_file(&file.name, rejected.as_deref());
+            on_file(&file.name, rejected.as_deref())?;
             // Fails when no worker is left: then all files have been begun.
             permit.send(()).ok();
         }
