@@ -1,0 +1,344 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use super::super::output::SynthReport;
+use super::super::scene::Rgb;
+use super::film::{Film, Segment, Shot};
+use super::head::Head;
+use super::script::{Action, Direction, Kind, Script};
+use super::*;
+
+const RATE: f64 = 25.0;
+const TINY: [u32; 2] = [32, 24];
+
+fn options() -> KitchenOptions {
+    KitchenOptions::new(PathBuf::new())
+}
+
+fn film(participant: u64, item: u64) -> Film {
+    Film::draw(&options(), Shot { participant, item, frames_per_sec: RATE })
+}
+
+/// Films of 60 participants.
+fn films(first: u64) -> impl Iterator<Item = Film> {
+    (first..first + 60).map(|i| film(i, i))
+}
+
+#[test]
+fn a_film_shown_backwards_is_its_frames_reversed_and_every_verb_becomes_its_partner() {
+    for film in (0..4).map(|i| film(1, i)) {
+        let mut other = film.clone();
+        other.backwards = !film.backwards;
+        let (num_frames, secs) = (film.num_frames(), film.secs());
+        for frame in (0..num_frames).step_by(61) {
+            assert_eq!(film.picture(frame, TINY), other.picture(num_frames - 1 - frame, TINY));
+        }
+        let mut mirrored = other.segments();
+        for segment in &mut mirrored {
+            let Segment { start_secs, stop_secs, .. } = *segment;
+            (segment.start_secs, segment.stop_secs) = (secs - stop_secs, secs - start_secs);
+        }
+        for segment in film.segments() {
+            let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+            let partner = mirrored
+                .iter()
+                .find(|other| close(other.start_secs, segment.start_secs) && close(other.stop_secs, segment.stop_secs));
+            let partner = partner.unwrap();
+            assert_eq!((partner.verb, partner.noun), (segment.verb.reversed(), segment.noun));
+            let motion = num_frames - segment.motion.end..num_frames - segment.motion.start;
+            assert_eq!(partner.motion, motion);
+        }
+    }
+}
+
+/// The film with one action only, begun at frame 5, and nothing else that moves.
+fn only(film: &Film, index: usize, direction: Direction) -> Film {
+    let action = &film.script.actions[index];
+    let mut states = [film.script.states[index].clone(), film.script.states[index + 1].clone()];
+    if direction != action.direction {
+        states.reverse();
+    }
+    let action = Action { start_frame: 5, direction, ..action.clone() };
+    let script = Script { num_frames: action.num_frames + 10, actions: vec![action], states: states.to_vec() };
+    let mut only = film.clone();
+    (only.script, only.head, only.actor) = (script, Head::still(), film.actor.clone().still());
+    (only.backwards, only.flicker) = (false, [0.0, 0.0]);
+    only
+}
+
+#[test]
+fn the_second_verb_of_a_pair_shows_the_frames_of_the_first_in_reverse_bit_for_bit() {
+    let mut seen = BTreeSet::new();
+    for film in films(0).take(12) {
+        for (index, action) in film.script.actions.iter().enumerate() {
+            let noun = film.items[action.item].noun;
+            if !matches!(action.kind, Kind::Carry | Kind::Alter) || !seen.insert((action.kind as usize, noun)) {
+                continue;
+            }
+            let [there, back] = [Direction::Forward, Direction::Backward].map(|way| only(&film, index, way));
+            let [verb, partner] = [&there, &back].map(|film| film.segments()[0].verb);
+            assert!(verb != partner && verb.reversed() == partner, "{verb:?} and {partner:?}");
+            let num_frames = there.num_frames();
+            let shown: Vec<Vec<Rgb>> = (0..num_frames).map(|frame| there.picture(frame, TINY)).collect();
+            for (frame, picture) in shown.iter().enumerate() {
+                assert_eq!(*picture, back.picture(num_frames - 1 - frame, TINY), "{verb:?} {noun:?}, frame {frame}");
+            }
+            assert_ne!(shown[0], shown[num_frames - 1], "{verb:?} {noun:?} changes nothing");
+        }
+    }
+    let pairs = |kind: Kind| seen.iter().filter(|(found, _)| *found == kind as usize).count();
+    assert!(pairs(Kind::Carry) >= 6 && pairs(Kind::Alter) >= 5, "{seen:?}");
+}
+
+/// Mean absolute difference of two pictures.
+fn distance(a: &[Rgb], b: &[Rgb]) -> f32 {
+    let sum: f32 = a.iter().zip(b).map(|(a, b)| (a.x - b.x).abs() + (a.y - b.y).abs() + (a.z - b.z).abs()).sum();
+    sum / (3 * a.len()) as f32
+}
+
+#[test]
+fn a_motion_begins_and_ends_with_what_is_seen_before_and_after_it() {
+    for film in films(0).take(6) {
+        for (index, action) in film.script.actions.iter().enumerate() {
+            let film = only(&film, index, action.direction);
+            let Action { start_frame, num_frames, .. } = film.script.actions[0];
+            let end = start_frame + num_frames;
+            for (outside, inside) in [(start_frame - 1, start_frame), (end, end - 1)] {
+                let jump = distance(&film.picture(outside, TINY), &film.picture(inside, TINY));
+                assert!(jump < 1e-3, "{:?} of {:?}: {jump}", action.kind, film.items[action.item].noun);
+            }
+        }
+    }
+}
+
+/// Numbers that describe a segment, and whether its verb is the first of the pair.
+type Sample = (Vec<f32>, bool);
+
+/// The share of `test` that is nearer to the mean of its own class in `train`.
+fn nearest_centroid(train: &[Sample], test: &[Sample]) -> f32 {
+    let mean = |class: bool| -> Vec<f32> {
+        let members: Vec<&Vec<f32>> = train.iter().filter(|sample| sample.1 == class).map(|sample| &sample.0).collect();
+        (0..members[0].len()).map(|i| members.iter().map(|m| m[i]).sum::<f32>() / members.len() as f32).collect()
+    };
+    let means = [mean(false), mean(true)];
+    let far =
+        |class: usize, sample: &[f32]| -> f32 { means[class].iter().zip(sample).map(|(a, b)| (a - b) * (a - b)).sum() };
+    let right = test.iter().filter(|(sample, class)| (far(1, sample) < far(0, sample)) == *class).count();
+    right as f32 / test.len() as f32
+}
+
+/// The number of frames taken from a segment; odd, so that one is in the middle.
+const NUM_SAMPLED: usize = 9;
+
+/// Brightness of each pixel in frames spread evenly over a segment as annotated: `[NUM_SAMPLED][pixels]`.
+fn sampled(film: &Film, segment: &Segment) -> Vec<Vec<f32>> {
+    (0..NUM_SAMPLED)
+        .map(|i| {
+            let share = (i as f64 + 0.5) / NUM_SAMPLED as f64;
+            let secs = segment.start_secs + share * (segment.stop_secs - segment.start_secs);
+            let frame = (secs * RATE) as usize;
+            film.picture(frame, TINY).iter().map(|pixel| pixel.x + pixel.y + pixel.z).collect()
+        })
+        .collect()
+}
+
+fn mean_of(frames: &[Vec<f32>]) -> Vec<f32> {
+    (0..frames[0].len()).map(|i| frames.iter().map(|f| f[i]).sum::<f32>() / frames.len() as f32).collect()
+}
+
+/// How much neighbouring pixels differ: objects on the counter add to it.
+fn detail(frames: &[Vec<f32>]) -> f32 {
+    let width = TINY[0] as usize;
+    let rows = frames.iter().flat_map(|frame| frame.chunks(width));
+    rows.map(|row| row.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum::<f32>()).sum()
+}
+
+#[test]
+fn what_ignores_the_order_of_frames_does_not_tell_the_verbs_of_a_pair_and_what_heeds_it_does() {
+    type Cue = fn(&[Vec<f32>], &Segment) -> Vec<f32>;
+    let blind: [(&str, Cue); 3] = [
+        ("duration", |_, segment| vec![(segment.stop_secs - segment.start_secs) as f32]),
+        ("middle frame", |frames, _| frames[NUM_SAMPLED / 2].clone()),
+        ("mean frame", |frames, _| mean_of(frames)),
+    ];
+    let late_less_early: Cue = |frames, _| {
+        let [early, late] = [mean_of(&frames[..3]), mean_of(&frames[NUM_SAMPLED - 3..])];
+        late.iter().zip(&early).map(|(late, early)| late - early).collect()
+    };
+    let growing_detail: Cue = |frames, _| vec![detail(&frames[NUM_SAMPLED - 3..]) - detail(&frames[..3])];
+    let pairs = [(Verb::Open, Verb::Close, late_less_early), (Verb::Take, Verb::Put, growing_detail)];
+    // Participants and videos of the two halves differ.
+    let [train, test]: [Vec<(Segment, Vec<Vec<f32>>)>; 2] = [0, 1000].map(|first| {
+        let of_film = |film: Film| {
+            let segments = film.segments().into_iter().filter(|s| pairs.iter().any(|p| p.0 == s.verb || p.1 == s.verb));
+            segments.map(|segment| (segment.clone(), sampled(&film, &segment))).collect::<Vec<_>>()
+        };
+        films(first).flat_map(of_film).collect()
+    });
+    for (verb, partner, aware) in pairs {
+        let score = |cue: Cue| -> (f32, usize) {
+            let [train, test] = [&train, &test].map(|half| -> Vec<Sample> {
+                let chosen = half.iter().filter(|(segment, _)| segment.verb == verb || segment.verb == partner);
+                chosen.map(|(segment, frames)| (cue(frames, segment), segment.verb == verb)).collect()
+            });
+            (nearest_centroid(&train, &test), test.len())
+        };
+        for (name, cue) in blind {
+            let (right, count) = score(cue);
+            eprintln!("{verb:?} {name}: {right} of {count}");
+            // Three and a half standard deviations of a coin.
+            let margin = 3.5 * 0.5 / (count as f32).sqrt();
+            assert!((right - 0.5).abs() < margin, "{verb:?} by {name}: {right} of {count}");
+        }
+        let (right, count) = score(aware);
+        eprintln!("{verb:?} aware: {right} of {count}");
+        assert!(right > 0.5 + 5.0 * 0.5 / (count as f32).sqrt(), "{verb:?} by order: {right} of {count}");
+    }
+}
+
+#[test]
+fn segments_are_short_and_some_neighbours_overlap() {
+    let (mut lengths, mut num_overlaps) = (Vec::new(), 0);
+    for film in films(0) {
+        let segments = film.segments();
+        assert_eq!(segments.len(), 12);
+        num_overlaps += segments.windows(2).filter(|pair| pair[1].start_secs < pair[0].stop_secs).count();
+        assert!(segments.iter().all(|s| s.start_secs >= 0.0 && s.stop_secs <= film.secs()));
+        lengths.extend(segments.iter().map(|s| s.stop_secs - s.start_secs));
+    }
+    lengths.sort_by(f64::total_cmp);
+    let (shortest, median, longest) = (lengths[0], lengths[lengths.len() / 2], lengths[lengths.len() - 1]);
+    assert!(shortest >= 0.6 && longest <= 6.0 && (1.7..2.3).contains(&median), "{shortest} {median} {longest}");
+    let share = num_overlaps as f32 / lengths.len() as f32;
+    assert!((0.05..0.3).contains(&share), "{share} overlap");
+}
+
+#[test]
+fn options_out_of_range_are_refused_by_name() {
+    let refused = |options: KitchenOptions| options.check().unwrap_err().to_string();
+    options().check().unwrap();
+    assert!(refused(KitchenOptions { size_px: 97, ..options() }).contains("size_px = 97"));
+    assert!(refused(KitchenOptions { num_train_videos: 0, ..options() }).contains("num_train_videos = 0"));
+    assert!(refused(KitchenOptions { frames_per_sec: [25.0, f64::NAN], ..options() }).contains("frames_per_sec"));
+    assert!(refused(KitchenOptions { num_participants: 13, ..options() }).contains("num_participants = 13"));
+    assert!(refused(KitchenOptions { num_unseen: 7, ..options() }).contains("num_unseen = 7"));
+    assert!(refused(KitchenOptions { segments_per_video: 0, ..options() }).contains("segments_per_video = 0"));
+    for height in (32..200).step_by(2) {
+        let [width, _] = KitchenOptions { size_px: height, ..options() }.picture_px();
+        assert!(width % 2 == 0 && (width as f64 - height as f64 * 4.0 / 3.0).abs() <= 1.0, "{width}x{height}");
+    }
+}
+
+/// A set that takes a moment: five training videos of two participants, two to validate and one to test on.
+fn small(out: &Path) -> KitchenOptions {
+    KitchenOptions {
+        num_train_videos: 5,
+        num_val_videos: 2,
+        num_test_videos: 1,
+        segments_per_video: 3,
+        size_px: 32,
+        frames_per_sec: [10.0, 12.0],
+        num_participants: 2,
+        num_unseen: 1,
+        ..KitchenOptions::new(out.to_owned())
+    }
+}
+
+fn synth(options: &KitchenOptions) -> Result<SynthReport, crate::VideoError> {
+    synth_kitchens(options, &|_, _| (), &AtomicBool::new(false))
+}
+
+/// Rows of a file whose header must be exactly this line.
+fn table(folder: &Path, name: &str, header: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(folder.join(name)).unwrap();
+    assert_eq!(text.lines().next(), Some(header), "{name}");
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+}
+
+fn secs(clock: &str) -> f64 {
+    let parts: Vec<f64> = clock.split(':').map(|part| part.parse().unwrap()).collect();
+    assert!(parts.len() == 3 && clock.len() >= 11, "{clock}");
+    3600.0 * parts[0] + 60.0 * parts[1] + parts[2]
+}
+
+const TIMES: &str =
+    "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,stop_frame";
+
+#[test]
+fn a_set_has_the_form_of_epic_kitchens_100() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let report = synth(&small(out)).unwrap();
+    let infos = table(out, "EPIC_100_video_info.csv", "video_id,duration,fps,resolution");
+    let ids: Vec<&str> = infos.iter().map(|info| info[0].as_str()).collect();
+    assert_eq!(ids, ["P01_01", "P02_01", "P01_02", "P02_02", "P01_03", "P03_01", "P01_04", "P04_01"]);
+    let rates: Vec<&str> = infos.iter().map(|info| info[2].as_str()).collect();
+    assert_eq!(rates, ["10.0", "10.0", "10.0", "12.0", "10.0", "10.0", "10.0", "10.0"]);
+    let num_frames: f64 =
+        infos.iter().map(|info| info[1].parse::<f64>().unwrap() * info[2].parse::<f64>().unwrap()).sum();
+    assert!((num_frames - report.num_frames as f64).abs() < 1e-6);
+    let classes = ["verb", "noun"].map(|kind| {
+        let rows = table(out, &format!("EPIC_100_{kind}_classes.csv"), "id,key,instances,category");
+        assert!(rows.iter().enumerate().all(|(i, row)| row[0] == i.to_string() && row[2].contains(&row[1])));
+        rows.into_iter().map(|row| row[1].clone()).collect::<Vec<String>>()
+    });
+    assert_eq!(classes.each_ref().map(Vec::len), [12, 13]);
+    let labelled = format!("{TIMES},narration,verb,verb_class,noun,noun_class,all_nouns,all_noun_classes");
+    let mut narration_ids = BTreeSet::new();
+    for (name, header, count) in [
+        ("EPIC_100_train.csv", labelled.as_str(), 15),
+        ("EPIC_100_validation.csv", labelled.as_str(), 6),
+        ("EPIC_100_test_timestamps.csv", TIMES, 3),
+    ] {
+        let rows = table(out, name, header);
+        assert_eq!(rows.len(), count);
+        for row in rows {
+            assert!(narration_ids.insert(row[0].clone()) && row[0].starts_with(&format!("{}_", row[2])), "{row:?}");
+            assert!(row[2].starts_with(&format!("{}_", row[1])), "{row:?}");
+            assert!(out.join(format!("{}/videos/{}.MP4", row[1], row[2])).is_file(), "{row:?}");
+            let info = infos.iter().find(|info| info[0] == row[2]).unwrap();
+            let [duration, rate]: [f64; 2] = [1, 2].map(|i| info[i].parse().unwrap());
+            let [narrated, start, stop] = [3, 4, 5].map(|i| secs(&row[i]));
+            assert!(start < stop && stop <= duration && (start - 0.01..=stop).contains(&narrated), "{row:?}");
+            let frames = [start, stop].map(|secs| ((secs * rate).floor() as u64).to_string());
+            assert_eq!(frames, [row[6].clone(), row[7].clone()]);
+            if row.len() > 8 {
+                let [verb, noun] = [(10, 0), (12, 1)].map(|(i, kind)| &classes[kind][row[i].parse::<usize>().unwrap()]);
+                assert!(*noun == row[11] && row[8].starts_with(&row[9].replace('-', " ")), "{row:?} is {verb} {noun}");
+                let named = [13, 14].map(|i| {
+                    let inner = row[i].strip_prefix('[').unwrap().strip_suffix(']').unwrap();
+                    inner.split(", ").map(|item| item.trim_matches('\'').to_owned()).collect::<Vec<_>>()
+                });
+                assert!(named[0][0] == row[11] && named[1][0] == row[12], "{row:?}");
+                let keys: Vec<&String> = named[1].iter().map(|id| &classes[1][id.parse::<usize>().unwrap()]).collect();
+                assert_eq!(keys, named[0].iter().collect::<Vec<_>>());
+            }
+        }
+    }
+    for (split, wanted) in [("validation", "P03"), ("test", "P04")] {
+        let unseen = table(out, &format!("EPIC_100_unseen_participant_ids_{split}.csv"), "participant_id");
+        assert_eq!(unseen, [[wanted]]);
+    }
+    for kind in ["verb", "noun"] {
+        assert!(!table(out, &format!("EPIC_100_tail_{kind}s.csv"), kind).is_empty());
+    }
+}
+
+#[test]
+fn a_second_call_renders_only_what_is_missing_and_one_thread_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = KitchenOptions { num_train_videos: 2, num_test_videos: 0, ..small(folder.path()) };
+    let first = synth(&options).unwrap();
+    assert_eq!((first.num_rendered, first.num_kept), (4, 0));
+    let lost = folder.path().join("P03/videos/P03_01.MP4");
+    let bytes = std::fs::read(&lost).unwrap();
+    std::fs::remove_file(&lost).unwrap();
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let second = one_thread.install(|| synth(&options)).unwrap();
+    assert_eq!((second.num_rendered, second.num_kept), (1, 3));
+    assert_eq!(std::fs::read(&lost).unwrap(), bytes);
+    let other = synth(&KitchenOptions { seed: 1, ..options }).unwrap_err();
+    assert!(matches!(other, crate::VideoError::CannotResume { .. }), "{other}");
+}
