@@ -17,7 +17,7 @@ use super::layout::{Item, Kitchen};
 use super::motion::Actor;
 use super::props::paint_tool;
 use super::room::{Jar, draw_jars};
-use super::script::{Kind, Script};
+use super::script::{Action, Kind, Script};
 use super::words::{Noun, Verb};
 
 /// Participants draw from items above all videos.
@@ -118,7 +118,7 @@ impl Film {
         segments
     }
 
-    fn segment(&self, action: &super::script::Action) -> Segment {
+    fn segment(&self, action: &Action) -> Segment {
         let noun = self.items[action.item].noun;
         let mut verb = action.verb(noun);
         let mut motion = action.start_frame..action.start_frame + action.num_frames;

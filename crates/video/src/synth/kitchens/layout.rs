@@ -94,7 +94,7 @@ impl Kitchen {
     pub(super) fn lay_out(&self, rng: &mut Rng) -> Vec<Item> {
         let mut items = vec![
             self.item(Noun::Drawer, vec3(self.drawer_x, COUNTER_Y - 0.09, 0.0), 0.0),
-            self.item(Noun::Tap, vec3(self.tap_x, COUNTER_Y, SINK_Z - 0.17), 0.0),
+            self.item(Noun::Tap, vec3(self.tap_x, COUNTER_Y, SINK_Z - 0.14), 0.0),
         ];
         let mut places: Vec<Vec3> = ROWS_Z
             .into_iter()

@@ -11,11 +11,12 @@
 //!   the reverse order, bit for bit.
 //! * All that surrounds a motion (camera, light, waiting hands, pauses, margins of the annotation, states of the other
 //!   objects) is drawn for a script, and a fair coin shows the script forwards or backwards. So a video and its reverse, in
-//!   which each verb has become its partner, are equally likely. Whatever ignores the order of a segment's frames (one
-//!   frame, the mean frame, the set of frames, the number of frames) therefore has one distribution for both verbs.
+//!   which each verb has become its partner, are equally likely. Whatever ignores the order of a segment's frames (the
+//!   middle frame, the mean frame, the set of frames, their number) therefore has one distribution for both verbs.
 //!
-//! This holds for the frames that are rendered. The H.264 encoder runs forwards: it costs detail in a way that depends a
-//! little on the direction of time. The verbs wash, cut, mix and shake are periodic and have no partner.
+//! A frame off the middle does tell: "open" begins with what is closed. And this holds for frames as they are rendered; the
+//! H.264 encoder runs forwards, and what it loses depends a little on the direction of time. The verbs wash, cut, mix and
+//! shake are periodic and have no partner.
 //!
 //! Annotations are a little longer or shorter than the motion, so that neighbours may overlap, and videos have
 //! two frame rates, so that frames must be sampled by time.
@@ -38,5 +39,4 @@ mod write;
 mod tests;
 
 pub use options::KitchenOptions;
-pub use words::{Noun, Verb};
 pub use write::synth_kitchens;

@@ -165,7 +165,6 @@ impl Part<'_> {
         let (rest, grip, arrival) = (self.rests[0], self.item.carry_grip(), self.arrival());
         let hand = along(&[(0.0, rest), (arrival, grip), (OUT_OF_SIGHT, self.actor.away()), (1.0, rest)], x);
         pose.present = x < OUT_OF_SIGHT;
-        pose.amount = pose.amount.round();
         if x >= arrival {
             pose.shift = hand - grip;
         }

@@ -70,7 +70,7 @@ impl KitchenOptions {
         let rates = self.frames_per_sec.iter().all(|rate| (5.0..=120.0).contains(rate));
         within("frames_per_sec", format!("{:?}", self.frames_per_sec), rates, "two numbers in 5..=120")?;
         let seen = self.num_participants;
-        within("num_participants", seen, (1..=self.num_train_videos).contains(&seen), "1 to num_train_videos")?;
+        within("num_participants", seen, (1..=self.num_train_videos).contains(&seen), "in 1..=num_train_videos")?;
         let unseen = self.num_unseen;
         within("num_unseen", unseen, unseen <= self.num_val_videos, "at most num_val_videos")?;
         within("num_unseen", unseen, seen + 2 * unseen <= 99, "lower: P99 is the last participant")

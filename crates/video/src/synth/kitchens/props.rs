@@ -11,7 +11,7 @@ const DRAWER_HALF: Vec3 = vec3(0.16, 0.05, 0.008);
 const PAN_RADIUS: f32 = 0.105;
 const PAN_HEIGHT: f32 = 0.06;
 const BOX_HALF: Vec3 = vec3(0.085, 0.045, 0.06);
-const TAP_HEIGHT: f32 = 0.16;
+const TAP_HEIGHT: f32 = 0.13;
 const STEEL: Rgb = vec3(0.78, 0.8, 0.83);
 const FOOD: Rgb = vec3(0.93, 0.6, 0.2);
 const WATER: Rgb = vec3(0.72, 0.88, 1.0);
@@ -49,7 +49,7 @@ impl Item {
         let stand = self.stand(Vec3::ZERO);
         match self.noun {
             Noun::Drawer => stand.point(vec3(0.0, 0.03, 0.045 + DRAWER_PULL * amount)),
-            Noun::Tap => stand.point(lever(amount) + vec3(0.0, 0.01, 0.01)),
+            Noun::Tap => stand.point(self.lever(amount) + vec3(0.0, 0.01, 0.01)),
             Noun::Lid => pan_hinge(&stand, amount).point(vec3(0.0, 0.055, PAN_RADIUS)),
             Noun::Box => box_hinge(&stand, amount).point(vec3(0.0, 0.015, 2.0 * BOX_HALF.z)),
             Noun::Bottle => stand.point(vec3(0.0, 0.215, 0.0)),
@@ -204,16 +204,22 @@ impl Item {
         let mut pipe = |ends: [Vec3; 2], radius: f32, colour: Rgb| {
             easel.rod(ends.map(|p| stand.point(p)), [radius; 2], colour);
         };
-        let (top, spout) = (vec3(0.0, TAP_HEIGHT, 0.0), vec3(0.0, TAP_HEIGHT - 0.005, 0.15));
+        let (top, spout) = (vec3(0.0, TAP_HEIGHT, 0.0), vec3(0.0, TAP_HEIGHT - 0.005, 0.13));
         pipe([Vec3::ZERO, top], 0.018, self.colour);
         pipe([top, spout], 0.013, self.colour);
         pipe([spout, spout - vec3(0.0, 0.03, 0.0)], 0.013, self.colour * 0.9);
-        pipe([top + vec3(0.0, 0.02, 0.0), lever(on)], 0.011, vec3(0.75, 0.15, 0.12));
+        pipe([top + vec3(0.0, 0.02, 0.0), self.lever(on)], 0.011, vec3(0.75, 0.15, 0.12));
         let flow = 0.012 * smooth_step(0.25, 0.8, on);
         if flow > 0.0 {
             let drop = vec3(0.0, -0.04, 0.0);
             pipe([spout + drop, vec3(spout.x, 0.0, spout.z)], flow, WATER);
         }
+    }
+
+    /// End of the tap's lever: it points to the middle of the counter and swings to the front.
+    fn lever(&self, on: f32) -> Vec3 {
+        let (sin, cos) = (1.2 * on).sin_cos();
+        vec3(-0.1 * cos * self.at.x.signum(), TAP_HEIGHT + 0.025, 0.1 * sin)
     }
 
     fn paint_bread(&self, stand: &Stand, easel: &mut Easel<'_>) {
@@ -256,12 +262,6 @@ pub(super) fn paint_tool(tool: Tool, hand: &HandPose, item: &Item, easel: &mut E
 fn paint_sponge(stand: &Stand, colour: Rgb, easel: &mut Easel<'_>) {
     easel.block(stand, vec3(0.045, 0.014, 0.03), colour);
     easel.block(&stand.part(vec3(0.0, 0.016, 0.0), flat()), vec3(0.045, 0.004, 0.03), vec3(0.15, 0.5, 0.25));
-}
-
-/// End of the tap's lever: it points to the side and goes up.
-fn lever(on: f32) -> Vec3 {
-    let (sin, cos) = (1.2 * on).sin_cos();
-    vec3(0.1 * cos, TAP_HEIGHT + 0.02 + 0.1 * sin, 0.0)
 }
 
 fn pan_hinge(pan: &Stand, open: f32) -> Stand {

@@ -177,7 +177,7 @@ fn choose(items: &[Item], states: &[ItemState], rng: &mut Rng) -> (usize, Kind) 
     choices[pick(weights, rng)]
 }
 
-/// Whether the object is there, and nothing lies on it or is missing under it.
+/// Whether the object is there, or to be put there, and nothing lies on it.
 fn possible(items: &[Item], states: &[ItemState], i: usize, kind: Kind) -> bool {
     let free = items[i].cover.is_none_or(|cover| match items[cover].noun {
         Noun::Lid => states[cover].altered,

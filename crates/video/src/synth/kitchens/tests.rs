@@ -7,6 +7,7 @@ use super::super::scene::Rgb;
 use super::film::{Film, Segment, Shot};
 use super::head::Head;
 use super::script::{Action, Direction, Kind, Script};
+use super::words::Verb;
 use super::*;
 
 const RATE: f64 = 25.0;
@@ -20,9 +21,9 @@ fn film(participant: u64, item: u64) -> Film {
     Film::draw(&options(), Shot { participant, item, frames_per_sec: RATE })
 }
 
-/// Films of 60 participants.
+/// Films of 40 participants.
 fn films(first: u64) -> impl Iterator<Item = Film> {
-    (first..first + 60).map(|i| film(i, i))
+    (first..first + 40).map(|i| film(i, i))
 }
 
 #[test]
@@ -186,13 +187,11 @@ fn what_ignores_the_order_of_frames_does_not_tell_the_verbs_of_a_pair_and_what_h
         };
         for (name, cue) in blind {
             let (right, count) = score(cue);
-            eprintln!("{verb:?} {name}: {right} of {count}");
             // Three and a half standard deviations of a coin.
             let margin = 3.5 * 0.5 / (count as f32).sqrt();
             assert!((right - 0.5).abs() < margin, "{verb:?} by {name}: {right} of {count}");
         }
         let (right, count) = score(aware);
-        eprintln!("{verb:?} aware: {right} of {count}");
         assert!(right > 0.5 + 5.0 * 0.5 / (count as f32).sqrt(), "{verb:?} by order: {right} of {count}");
     }
 }
@@ -279,6 +278,21 @@ fn a_set_has_the_form_of_epic_kitchens_100() {
     let num_frames: f64 =
         infos.iter().map(|info| info[1].parse::<f64>().unwrap() * info[2].parse::<f64>().unwrap()).sum();
     assert!((num_frames - report.num_frames as f64).abs() < 1e-6);
+    let ffmpeg = crate::Ffmpeg::find().unwrap();
+    let decoding = crate::DecodeOptions {
+        short_side_px: 32,
+        max_frames_per_sec: None,
+        time_limit: std::time::Duration::from_secs(60),
+    };
+    for info in &infos {
+        let file = out.join(format!("{}/videos/{}.MP4", &info[0][..3], info[0]));
+        let verdict = crate::decode(&ffmpeg, &file, &decoding, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
+        let crate::Verdict::Whole(found) = verdict else { panic!("{verdict:?}") };
+        let [duration, rate]: [f64; 2] = [1, 2].map(|i| info[i].parse().unwrap());
+        assert!((found.source_frames_per_sec - rate).abs() < 1e-3, "{found:?}");
+        assert!((f64::from(found.num_frames) - duration * rate).abs() < 1e-6, "{found:?}");
+        assert_eq!(format!("{}x{}", found.width_px, found.height_px), info[3]);
+    }
     let classes = ["verb", "noun"].map(|kind| {
         let rows = table(out, &format!("EPIC_100_{kind}_classes.csv"), "id,key,instances,category");
         assert!(rows.iter().enumerate().all(|(i, row)| row[0] == i.to_string() && row[2].contains(&row[1])));

@@ -1,6 +1,6 @@
 /// What is done, by the key of its class in EPIC-KITCHENS-100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verb {
+pub(super) enum Verb {
     /// A hand comes empty and leaves with the object.
     Take,
     /// A hand comes with the object and leaves empty.
@@ -29,7 +29,7 @@ pub enum Verb {
 
 impl Verb {
     /// All verbs.
-    pub const ALL: [Verb; 12] = [
+    pub(super) const ALL: [Verb; 12] = [
         Verb::Take,
         Verb::Put,
         Verb::Open,
@@ -45,7 +45,7 @@ impl Verb {
     ];
 
     /// Name of the class.
-    pub fn key(self) -> &'static str {
+    pub(super) fn key(self) -> &'static str {
         match self {
             Verb::Take => "take",
             Verb::Put => "put",
@@ -63,7 +63,7 @@ impl Verb {
     }
 
     /// The word in the narration, one of those that the class unites.
-    pub fn spoken(self) -> &'static str {
+    pub(super) fn spoken(self) -> &'static str {
         match self {
             Verb::Put => "put-down",
             Verb::Mix => "stir",
@@ -73,7 +73,7 @@ impl Verb {
     }
 
     /// The group of classes that EPIC-KITCHENS-100 puts it in.
-    pub fn category(self) -> &'static str {
+    pub(super) fn category(self) -> &'static str {
         match self {
             Verb::Take => "retrieve",
             Verb::Put => "leave",
@@ -87,7 +87,7 @@ impl Verb {
     }
 
     /// What the same film shows when it runs backwards.
-    pub fn reversed(self) -> Verb {
+    pub(super) fn reversed(self) -> Verb {
         match self {
             Verb::Take => Verb::Put,
             Verb::Put => Verb::Take,
@@ -104,8 +104,7 @@ impl Verb {
 
 /// What it is done to, by the key of its class in EPIC-KITCHENS-100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Noun {
+pub(super) enum Noun {
     Cup,
     Plate,
     Pan,
@@ -123,7 +122,7 @@ pub enum Noun {
 
 impl Noun {
     /// All nouns.
-    pub const ALL: [Noun; 13] = [
+    pub(super) const ALL: [Noun; 13] = [
         Noun::Cup,
         Noun::Plate,
         Noun::Pan,
@@ -140,7 +139,7 @@ impl Noun {
     ];
 
     /// Name of the class.
-    pub fn key(self) -> &'static str {
+    pub(super) fn key(self) -> &'static str {
         match self {
             Noun::Cup => "cup",
             Noun::Plate => "plate",
@@ -159,7 +158,7 @@ impl Noun {
     }
 
     /// The word in the narration; the key puts what qualifies it behind a colon.
-    pub fn spoken(self) -> &'static str {
+    pub(super) fn spoken(self) -> &'static str {
         match self {
             Noun::Board => "chopping board",
             noun => noun.key(),
@@ -167,7 +166,7 @@ impl Noun {
     }
 
     /// The group of classes that EPIC-KITCHENS-100 puts it in.
-    pub fn category(self) -> &'static str {
+    pub(super) fn category(self) -> &'static str {
         match self {
             Noun::Cup | Noun::Plate => "crockery",
             Noun::Pan => "cookware",
