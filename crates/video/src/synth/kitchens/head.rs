@@ -10,8 +10,8 @@ use super::layout::COUNTER_Y;
 /// Where the eyes are at rest and what they look at, metres.
 const EYE: Vec3 = vec3(0.0, COUNTER_Y + 0.55, 0.3);
 const AIM: Vec3 = vec3(0.0, COUNTER_Y, -0.12);
-/// Focal length in picture heights: 54 degrees from top to bottom.
-const FOCAL: f32 = 0.98;
+/// Focal length in picture heights: 57 degrees from top to bottom.
+const FOCAL: f32 = 0.92;
 /// The head turns quickly once in this many seconds.
 const GLANCE_SECS: [f32; 2] = [2.0, 6.0];
 const TURN_SECS: f32 = 0.3;

@@ -15,7 +15,7 @@ pub(super) const WALL_Z: f32 = -0.55;
 pub(super) const SINK_Z: f32 = -0.3;
 
 const ROWS_Z: [f32; 2] = [-0.11, -0.33];
-const COLUMNS_X: [f32; 4] = [-0.34, -0.12, 0.1, 0.32];
+const COLUMNS_X: [f32; 4] = [-0.315, -0.105, 0.105, 0.315];
 /// A place nearer than this to the sink's middle is not used, metres along the counter.
 const SINK_ROOM: f32 = 0.2;
 /// Share of pans with a lid and of boards with bread.
