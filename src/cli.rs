@@ -1,12 +1,14 @@
 //! What can be typed. Types only: what a command does stands in `cmd`.
 
 mod import;
+mod synth;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::import::{ImportArgs, ImportCommand};
+pub(crate) use self::synth::{DivesArgs, KitchensArgs, SynthCommand};
 
 /// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
 /// 128-frame clips with it (LVMAE, ARVideo), measure the result.
@@ -65,46 +67,6 @@ pub(crate) enum DataCommand {
     Append(AppendArgs),
     /// Write a clip store's frames and tables as plain files.
     Export(ExportArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SynthCommand {
-    /// Dives of an articulated diver, annotated like Diving48 V2.
-    Dives(DivesArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DivesArgs {
-    /// New folder for `rgb/*.mp4` and the annotation files.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-    /// Videos to train on.
-    #[arg(long, default_value_t = 64)]
-    pub(crate) num_train: usize,
-    /// Videos to test on, from other sources.
-    #[arg(long, default_value_t = 32)]
-    pub(crate) num_test: usize,
-    /// Classes: the first so many of a fixed list.
-    #[arg(long, default_value_t = 8)]
-    pub(crate) num_classes: usize,
-    /// Side of the square frames, pixels.
-    #[arg(long, default_value_t = 96)]
-    pub(crate) size_px: u32,
-    /// Frames per second.
-    #[arg(long, default_value_t = 30.0)]
-    pub(crate) fps: f64,
-    /// Twists per second at the mean dive: at 2.7 a twist is seen well at 128 frames and aliases at 16.
-    #[arg(long, default_value_t = 2.7)]
-    pub(crate) twist_rate: f64,
-    /// Source videos (background, camera, suit) of the training videos; test videos have others.
-    #[arg(long, default_value_t = 8)]
-    pub(crate) num_sources_train: usize,
-    /// Source videos of the test videos.
-    #[arg(long, default_value_t = 4)]
-    pub(crate) num_sources_test: usize,
-    /// Everything random derives from it.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Args)]

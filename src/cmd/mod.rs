@@ -19,6 +19,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
     match command {
         Command::Doctor => doctor::run(session),
         Command::Data(DataCommand::Synth(SynthCommand::Dives(args))) => synth::dives(&args, session),
+        Command::Data(DataCommand::Synth(SynthCommand::Kitchens(args))) => synth::kitchens(&args, session),
         Command::Data(DataCommand::Import(args)) => data::import(&args, session),
         Command::Data(DataCommand::Info(args)) => data::info(&args),
         Command::Data(DataCommand::Verify(args)) => data::stores::verify(&args, session),

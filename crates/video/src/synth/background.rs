@@ -136,12 +136,12 @@ impl Scene {
 }
 
 /// 1 on alternate squares of side `pitch`.
-fn lattice(x: f32, y: f32, pitch: f32) -> f32 {
+pub(super) fn lattice(x: f32, y: f32, pitch: f32) -> f32 {
     ((x / pitch).floor() + (y / pitch).floor()).rem_euclid(2.0)
 }
 
 /// A fixed scatter of the integer parts of `x` and `y` over `[0, 1)`.
-fn hash(x: f32, y: f32) -> f32 {
+pub(super) fn hash(x: f32, y: f32) -> f32 {
     let mixed =
         (x.floor() as i32 as u32).wrapping_mul(0x9E37_79B1) ^ (y.floor() as i32 as u32).wrapping_mul(0x85EB_CA77);
     let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x2C1B_3C6D);
@@ -149,7 +149,7 @@ fn hash(x: f32, y: f32) -> f32 {
 }
 
 /// Smooth noise in `[0, 1)`: [`hash`] at whole numbers, blended between them.
-fn noise(x: f32, y: f32) -> f32 {
+pub(super) fn noise(x: f32, y: f32) -> f32 {
     let (fx, fy) = (x - x.floor(), y - y.floor());
     let (wx, wy) = (fx * fx * (3.0 - 2.0 * fx), fy * fy * (3.0 - 2.0 * fy));
     let row = |y: f32| mix(hash(x, y), hash(x + 1.0, y), wx);

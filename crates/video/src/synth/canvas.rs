@@ -5,9 +5,11 @@ use super::vec3::{Vec3, mix, vec3};
 /// Samples per pixel along each axis.
 const SAMPLES: usize = 2;
 
-/// A square picture with depth, [`SAMPLES`] times as fine as what comes out of it.
+/// A picture with depth, [`SAMPLES`] times as fine as what comes out of it.
 pub(super) struct Canvas {
-    side: usize,
+    /// Samples along each axis.
+    width: usize,
+    height: usize,
     colour: Vec<Rgb>,
     depth: Vec<f32>,
 }
@@ -20,17 +22,19 @@ pub(super) struct Capsule {
 }
 
 impl Canvas {
-    pub(super) fn new(size_px: usize) -> Canvas {
-        let side = size_px * SAMPLES;
-        Canvas { side, colour: vec![Vec3::ZERO; side * side], depth: vec![f32::INFINITY; side * side] }
+    /// A picture of `[width, height]` pixels.
+    pub(super) fn new(size_px: [u32; 2]) -> Canvas {
+        let [width, height] = size_px.map(|side| side as usize * SAMPLES);
+        let num_samples = width * height;
+        Canvas { width, height, colour: vec![Vec3::ZERO; num_samples], depth: vec![f32::INFINITY; num_samples] }
     }
 
     /// Fills the picture with what `backdrop` (ray to colour and depth) says.
     pub(super) fn fill(&mut self, view: &View, backdrop: impl Fn(Vec3) -> (Rgb, f32)) {
-        for row in 0..self.side {
-            for column in 0..self.side {
+        for row in 0..self.height {
+            for column in 0..self.width {
                 let (x, y) = self.place(column, row);
-                (self.colour[row * self.side + column], self.depth[row * self.side + column]) =
+                (self.colour[row * self.width + column], self.depth[row * self.width + column]) =
                     backdrop(view.ray(x, y));
             }
         }
@@ -80,17 +84,28 @@ impl Canvas {
         });
     }
 
-    /// Averages the samples: `[size_px, size_px]` colours, row by row.
+    /// Calls `paint` for the rays (of depth 1) that may meet a ball, with the colour and depth of what they met so far.
+    pub(super) fn cast(&mut self, view: &View, ball: (Vec3, f32), mut paint: impl FnMut(Vec3, &mut Rgb, &mut f32)) {
+        let (centre, radius) = ball;
+        let at = view.project(centre);
+        // Seen at a slant a ball reaches further on the picture than its radius at its depth: a quarter is ample here.
+        let reach = 1.25 * radius * view.focal / (at.depth - radius).max(0.1);
+        self.touched([at.x - reach, at.x + reach], [at.y - reach, at.y + reach], |x, y, colour, nearest| {
+            paint(view.ray(x, y), colour, nearest);
+        });
+    }
+
+    /// Averages the samples: `[height, width]` colours, row by row.
     pub(super) fn pixels(&self) -> Vec<Rgb> {
-        let size = self.side / SAMPLES;
+        let (width, height) = (self.width / SAMPLES, self.height / SAMPLES);
         let share = 1.0 / (SAMPLES * SAMPLES) as f32;
-        let mut pixels = Vec::with_capacity(size * size);
-        for row in 0..size {
-            for column in 0..size {
+        let mut pixels = Vec::with_capacity(width * height);
+        for row in 0..height {
+            for column in 0..width {
                 let mut sum = Vec3::ZERO;
                 for y in row * SAMPLES..(row + 1) * SAMPLES {
                     for x in column * SAMPLES..(column + 1) * SAMPLES {
-                        sum = sum + self.colour[y * self.side + x];
+                        sum = sum + self.colour[y * self.width + x];
                     }
                 }
                 pixels.push(sum * share);
@@ -101,18 +116,26 @@ impl Canvas {
 
     /// Right and up of the picture's centre, in picture heights, of a sample's middle.
     fn place(&self, column: usize, row: usize) -> (f32, f32) {
-        let scale = 1.0 / self.side as f32;
-        ((column as f32 + 0.5) * scale - 0.5, 0.5 - (row as f32 + 0.5) * scale)
+        let scale = 1.0 / self.height as f32;
+        ((column as f32 + 0.5) * scale - self.half_width(), 0.5 - (row as f32 + 0.5) * scale)
+    }
+
+    /// From the centre to the right edge, in picture heights.
+    fn half_width(&self) -> f32 {
+        0.5 * self.width as f32 / self.height as f32
     }
 
     /// Calls `paint` for the samples inside a box, with their place, colour and depth.
     fn touched(&mut self, x: [f32; 2], y: [f32; 2], mut paint: impl FnMut(f32, f32, &mut Rgb, &mut f32)) {
-        let side = self.side as f32;
-        let sample = |at: f32| (at * side).clamp(0.0, side) as usize;
-        for row in sample(0.5 - y[1])..sample(0.5 - y[0] + 1.0 / side) {
-            for column in sample(x[0] + 0.5)..sample(x[1] + 0.5 + 1.0 / side) {
+        let scale = self.height as f32;
+        let row_at = |up: f32| ((0.5 - up) * scale).clamp(0.0, scale) as usize;
+        let column_at = |right: f32| ((right + self.half_width()) * scale).clamp(0.0, self.width as f32) as usize;
+        let rows = row_at(y[1])..row_at(y[0] - 1.0 / scale);
+        let columns = column_at(x[0])..column_at(x[1] + 1.0 / scale);
+        for row in rows {
+            for column in columns.clone() {
                 let (at_x, at_y) = self.place(column, row);
-                let i = row * self.side + column;
+                let i = row * self.width + column;
                 paint(at_x, at_y, &mut self.colour[i], &mut self.depth[i]);
             }
         }

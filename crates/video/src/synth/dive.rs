@@ -253,6 +253,6 @@ pub(super) fn blurred(chance: f32) -> f32 {
     (chance - 0.5).exp2()
 }
 
-fn between(rng: &mut Rng, [low, high]: [f32; 2]) -> f32 {
+pub(super) fn between(rng: &mut Rng, [low, high]: [f32; 2]) -> f32 {
     low + (high - low) * rng.random::<f32>()
 }

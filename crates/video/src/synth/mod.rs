@@ -1,4 +1,5 @@
-//! Synthetic diving: labelled videos in the form of Diving48 V2, for demos, tests and benchmarks without a download.
+//! Synthetic video with labels, for demos, tests and benchmarks without a download: dives in the form of Diving48 V2 (here)
+//! and kitchens in the form of EPIC-KITCHENS-100 ([`synth_kitchens`]).
 //!
 //! An articulated diver leaves a springboard, somersaults about the lateral axis, twists about the long axis and enters
 //! the water head first, followed by a panning camera before a procedural pool. The classes are combinations of
@@ -21,7 +22,9 @@ mod camera;
 mod canvas;
 mod class;
 mod dive;
+mod kitchens;
 mod options;
+mod output;
 mod pose;
 mod render;
 mod scene;
@@ -33,7 +36,9 @@ mod tests;
 
 pub use class::{DiveClass, DiveSet, Position, Takeoff};
 pub use dive::Dive;
+pub use kitchens::{KitchenOptions, synth_kitchens};
 pub use options::DiveOptions;
+pub use output::SynthReport;
 pub use render::render_dive;
 pub use scene::Scene;
-pub use write::{DiveReport, synth_dives};
+pub use write::synth_dives;

@@ -26,7 +26,7 @@ const AMBIENT: f32 = 0.58;
 pub fn render_dive<'a>(dive: &'a Dive, scene: &'a Scene, size_px: u32) -> impl Iterator<Item = Vec<u8>> + 'a {
     follow(dive, scene).into_iter().enumerate().map(move |(frame, view)| {
         let t = frame as f32 / dive.frames_per_sec;
-        let mut canvas = Canvas::new(size_px as usize);
+        let mut canvas = Canvas::new([size_px; 2]);
         Shot { dive, scene, view, t }.paint(&mut canvas);
         let sensor = &mut rng_for(dive.seed, frame as u64 + 1, dive.index, Purpose::Synth);
         let light = 1.0 + scene.flicker * ((2.3 * t + dive.sway[0]).sin() + 0.5 * (7.1 * t + dive.sway[1]).sin());
@@ -135,7 +135,7 @@ fn shade(colour: Rgb, normal: Vec3, scene: &Scene) -> Rgb {
 }
 
 /// Brightness and sensor noise, then bytes.
-fn expose(pixels: &[Rgb], light: f32, noise: f32, sensor: &mut Rng) -> Vec<u8> {
+pub(super) fn expose(pixels: &[Rgb], light: f32, noise: f32, sensor: &mut Rng) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(3 * pixels.len());
     for pixel in pixels {
         let draw = sensor.next_u64().to_le_bytes().map(f32::from);

@@ -221,7 +221,7 @@ fn small(out: &std::path::Path) -> DiveOptions {
     }
 }
 
-fn synth(options: &DiveOptions) -> Result<DiveReport, crate::VideoError> {
+fn synth(options: &DiveOptions) -> Result<SynthReport, crate::VideoError> {
     synth_dives(options, &|_, _| (), &AtomicBool::new(false))
 }
 
