@@ -10,10 +10,12 @@
 //! | video    | one decoded file: frames at a constant rate                                      |
 //! | segment  | a stretch of a video in seconds, with label and group: one sample                |
 //! | timeline | the frames of a segment sampled by time, whole tokenizer windows                 |
-//! | clip     | `num_frames` consecutive frames of a timeline, centre square                      |
+//! | clip     | `num_frames` consecutive frames of a timeline, a part of each as its view says    |
+//! | view     | how a clip is seen: a fixed part of time and frame, or drawn by [`Augment`]       |
 //!
 //! A file either is whole or is rejected with a reason; nothing is replaced by another clip in silence.
 
+mod augment;
 mod decode;
 mod error;
 mod ffmpeg;
@@ -28,13 +30,16 @@ mod store;
 pub mod synth;
 mod tokens;
 
+pub use augment::{Augment, AugmentConfig, Colour, Crop, Erasing, Fill, Flip, InstantChoice, OpSet, RandAugment};
 pub use decode::{DecodeOptions, Decoded, Frame, Reject, Verdict, decode};
 pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;
 pub use h5::hdf5_version;
 pub use import::{Annotations, Dropped, Event, ImportOptions, ImportReport, import};
-pub use loader::{Batch, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, Window, load_clip};
-pub use sample::{Timeline, WINDOW_FRAMES, timeline};
+pub use loader::{
+    Batch, ClipDraw, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, View, Window, load_clip,
+};
+pub use sample::{Instants, Part, Timeline, Views, WINDOW_FRAMES, timeline, timeline_at};
 pub use spool::{Begin, free_bytes};
 pub use store::{ClipStore, ClipStoreWriter, Done, NewVideo, Rejected, Segment, StoreOptions, Video};
 pub use tokens::{TokenHeader, TokenStore, TokenWriter, Tokens};

@@ -3,6 +3,7 @@
 
 mod clip;
 mod pixels;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -15,32 +16,10 @@ use std::time::Instant;
 
 pub use clip::load_clip;
 pub use pixels::Window;
+pub use request::{ClipDraw, ClipRequest, LoadedClip, View};
 use spec::ClipGeometry;
 
-use crate::{ClipStore, TokenStore, Tokens, VideoError};
-
-/// One clip to load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClipRequest {
-    /// Index of the segment in the clip store.
-    pub segment: usize,
-    /// First frame of the clip in the segment's timeline, a multiple of the patch's frames.
-    pub start_frame: usize,
-    /// Frames of the clip, a multiple of the patch's frames: the geometry's count, or one tokenizer window, or a whole
-    /// timeline.
-    pub num_frames: usize,
-}
-
-/// One loaded clip.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LoadedClip {
-    /// What was asked for.
-    pub request: ClipRequest,
-    /// `[request.num_frames, size_px, size_px, 3]`, row-major, `0..=255`.
-    pub rgb: Vec<u8>,
-    /// Tokens of the same frames, where a token store is used.
-    pub tokens: Option<Tokens>,
-}
+use crate::{Augment, ClipStore, TokenStore, VideoError};
 
 /// The clips of one step.
 #[derive(Clone, Debug)]
@@ -62,6 +41,21 @@ pub struct ClipSource {
     pub tokens: Option<Arc<TokenStore>>,
     /// Timelines, and the size of a frame.
     pub geometry: ClipGeometry,
+    /// How drawn views are varied.
+    pub augment: Augment,
+}
+
+impl ClipSource {
+    /// Checks that tokens, where there are any, were made from these clips, and that every drawn view stays in register
+    /// with them.
+    ///
+    /// # Errors
+    /// [`VideoError::TokenMismatch`], [`VideoError::OutOfRegister`].
+    pub fn check(&self) -> Result<(), VideoError> {
+        let Some(tokens) = &self.tokens else { return Ok(()) };
+        tokens.header().expect_matches(self.store.id(), &self.geometry)?;
+        self.augment.expect_in_register()
+    }
 }
 
 /// How much runs ahead.
@@ -104,7 +98,7 @@ impl Loader {
     /// Starts the workers on `steps`.
     ///
     /// # Errors
-    /// [`VideoError::TokenMismatch`] when the token store does not belong to the clip store and the geometry;
+    /// What [`ClipSource::check`] refuses;
     /// [`VideoError::Option`] for no workers or no prefetch; [`VideoError::Io`] when no thread can be started.
     pub fn start(
         source: ClipSource,
@@ -112,9 +106,7 @@ impl Loader {
         steps: Range<u64>,
         options: LoaderOptions,
     ) -> Result<Self, VideoError> {
-        if let Some(tokens) = &source.tokens {
-            tokens.header().expect_matches(source.store.id(), &source.geometry)?;
-        }
+        source.check()?;
         if options.num_workers == 0 || options.prefetch_steps == 0 {
             let value = format!("{} workers, {} steps", options.num_workers, options.prefetch_steps);
             return Err(VideoError::Option { option: "loader", value, rule: "at least 1 of each" });
@@ -180,7 +172,7 @@ fn work(shared: &Shared, source: &ClipSource, plan: &Plan) {
         let step = queue.claimed;
         queue.claimed += 1;
         drop(queue);
-        let load = || plan(step).into_iter().map(|request| load(source, request)).collect();
+        let load = || plan(step).into_iter().map(|request| load_clip(source, request)).collect();
         // The caller waits for this very step, so even a bug must answer.
         let clips = catch_unwind(AssertUnwindSafe(load))
             .unwrap_or_else(|_panic| Err(VideoError::WorkerPanicked { at: format!("step {step}") }));
@@ -188,10 +180,6 @@ fn work(shared: &Shared, source: &ClipSource, plan: &Plan) {
         queue.ready.insert(step, clips);
         shared.changed.notify_all();
     }
-}
-
-fn load(source: &ClipSource, request: ClipRequest) -> Result<LoadedClip, VideoError> {
-    load_clip(&source.store, source.tokens.as_deref(), &source.geometry, request)
 }
 
 /// The queue is changed in single steps, so a poisoned lock is as good as a whole one.
