@@ -57,11 +57,7 @@ impl Op {
         }
     }
 
-    /// Whether pixels come to lie elsewhere.
-    pub(super) fn moves_pixels(self) -> bool {
-        self.warp(1).is_some()
-    }
-
+    /// How pixels move; `None` where they stay.
     fn warp(self, side: usize) -> Option<Warp> {
         let middle = side as f64 / 2.0;
         let matrix = match self {
@@ -127,9 +123,7 @@ fn stretched(counts: &[u32; 256]) -> [u8; 256] {
     if highest <= lowest {
         return table(|v| v);
     }
-    let scale = 255.0 / (highest - lowest) as f64;
-    // The cast cuts off the fraction and keeps to 0..=255.
-    table(|v| (f64::from(v) * scale - lowest as f64 * scale) as u8)
+    table(|v| (usize::from(v).saturating_sub(lowest) * 255 / (highest - lowest)).min(255) as u8)
 }
 
 fn equalised(counts: &[u32; 256]) -> [u8; 256] {
