@@ -44,53 +44,32 @@ type Tables = [[u8; 256]; 3];
 impl Op {
     /// Applies the operation to every frame of a clip, `[T, side, side, 3]`.
     pub(super) fn apply(self, rgb: &mut [u8], side: usize) {
-        if let Some(warp) = self.warp(side) {
-            return warp.apply(rgb);
-        }
-        let mut spare = Vec::new();
-        for frame in rgb.chunks_exact_mut(side * side * 3) {
-            match self {
-                Op::Colour { factor } => colour(frame, factor),
-                Op::Sharpness { factor } => sharpen(frame, side, factor, &mut spare),
-                _ => through(frame, &self.tables(frame)),
-            }
-        }
-    }
-
-    /// How pixels move; `None` where they stay.
-    fn warp(self, side: usize) -> Option<Warp> {
-        let middle = side as f64 / 2.0;
-        let matrix = match self {
+        let warp = |x, y| Warp::new([x, y], side);
+        match self {
+            Op::AutoContrast => per_frame(rgb, side, |frame| histograms(frame).map(|counts| stretched(&counts))),
+            Op::Equalise => per_frame(rgb, side, |frame| histograms(frame).map(|counts| equalised(&counts))),
+            Op::Invert => everywhere(rgb, |v| 255 - v),
+            Op::Posterise { bits } => everywhere(rgb, |v| v & !(0xFF_u32 >> bits) as u8),
+            Op::Solarise { threshold } => everywhere(rgb, |v| if u16::from(v) < threshold { v } else { 255 - v }),
+            Op::SolariseAdd { added } => everywhere(rgb, |v| if v < 128 { v.saturating_add(added) } else { v }),
+            Op::Colour { factor } => colour(rgb, factor),
+            Op::Contrast { factor } => per_frame(rgb, side, |frame| {
+                let mean = mean_grey(frame);
+                [table(|v| blend(mean, v, factor)); 3]
+            }),
+            Op::Brightness { factor } => everywhere(rgb, |v| blend(0, v, factor)),
+            Op::Sharpness { factor } => sharpen(rgb, side, factor),
             Op::Rotate { degrees } => {
                 let (sin, cos) = (-degrees.to_radians()).sin_cos();
-                let still = |along: f64, across: f64| middle - along * middle - across * middle;
-                [[cos, sin, still(cos, sin)], [-sin, cos, still(-sin, cos)]]
+                // The middle stays where it is.
+                let middle = side as f64 / 2.0;
+                let still = |x: f64, y: f64| middle - x * middle - y * middle;
+                warp([cos, sin, still(cos, sin)], [-sin, cos, still(-sin, cos)]).apply(rgb);
             }
-            Op::ShearX { slope } => [[1.0, slope, 0.0], [0.0, 1.0, 0.0]],
-            Op::ShearY { slope } => [[1.0, 0.0, 0.0], [slope, 1.0, 0.0]],
-            Op::TranslateX { share } => [[1.0, 0.0, share * side as f64], [0.0, 1.0, 0.0]],
-            Op::TranslateY { share } => [[1.0, 0.0, 0.0], [0.0, 1.0, share * side as f64]],
-            _ => return None,
-        };
-        Some(Warp::new(matrix, side))
-    }
-
-    /// Tables of the operations that change each value by itself; the others leave all as it is.
-    fn tables(self, frame: &[u8]) -> Tables {
-        match self {
-            Op::AutoContrast => histograms(frame).map(|counts| stretched(&counts)),
-            Op::Equalise => histograms(frame).map(|counts| equalised(&counts)),
-            Op::Invert => [table(|v| 255 - v); 3],
-            Op::Posterise { bits } => [table(|v| v & !(0xFF_u32 >> bits) as u8); 3],
-            Op::Solarise { threshold } => [table(|v| if u16::from(v) < threshold { v } else { 255 - v }); 3],
-            Op::SolariseAdd { added } => [table(|v| if v < 128 { v.saturating_add(added) } else { v }); 3],
-            Op::Contrast { factor } => {
-                let sum: u64 = frame.chunks_exact(3).map(|pixel| u64::from(grey(pixel))).sum();
-                let mean = (sum as f64 / (frame.len() / 3) as f64 + 0.5) as u8;
-                [table(|v| blend(mean, v, factor)); 3]
-            }
-            Op::Brightness { factor } => [table(|v| blend(0, v, factor)); 3],
-            _ => [table(|v| v); 3],
+            Op::ShearX { slope } => warp([1.0, slope, 0.0], [0.0, 1.0, 0.0]).apply(rgb),
+            Op::ShearY { slope } => warp([1.0, 0.0, 0.0], [slope, 1.0, 0.0]).apply(rgb),
+            Op::TranslateX { share } => warp([1.0, 0.0, share * side as f64], [0.0, 1.0, 0.0]).apply(rgb),
+            Op::TranslateY { share } => warp([1.0, 0.0, 0.0], [0.0, 1.0, share * side as f64]).apply(rgb),
         }
     }
 }
@@ -99,10 +78,20 @@ fn table(f: impl Fn(u8) -> u8) -> [u8; 256] {
     std::array::from_fn(|v| f(v as u8))
 }
 
-fn through(frame: &mut [u8], tables: &Tables) {
-    for pixel in frame.chunks_exact_mut(3) {
-        for (value, table) in pixel.iter_mut().zip(tables) {
-            *value = table[usize::from(*value)];
+/// Changes every value of a clip by itself.
+fn everywhere(rgb: &mut [u8], f: impl Fn(u8) -> u8) {
+    let table = table(f);
+    rgb.iter_mut().for_each(|value| *value = table[usize::from(*value)]);
+}
+
+/// Changes every value by tables that are worked out for each frame.
+fn per_frame(rgb: &mut [u8], side: usize, tables_of: impl Fn(&[u8]) -> Tables) {
+    for frame in rgb.chunks_exact_mut(side * side * 3) {
+        let tables = tables_of(frame);
+        for pixel in frame.chunks_exact_mut(3) {
+            for (value, table) in pixel.iter_mut().zip(&tables) {
+                *value = table[usize::from(*value)];
+            }
         }
     }
 }
@@ -151,25 +140,33 @@ fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (f32::from(from) + factor * (f32::from(to) - f32::from(from))) as u8
 }
 
-fn colour(frame: &mut [u8], factor: f32) {
-    for pixel in frame.chunks_exact_mut(3) {
+/// Mean grey of a frame, rounded.
+fn mean_grey(frame: &[u8]) -> u8 {
+    let sum: u64 = frame.chunks_exact(3).map(|pixel| u64::from(grey(pixel))).sum();
+    (sum as f64 / (frame.len() / 3) as f64 + 0.5) as u8
+}
+
+fn colour(rgb: &mut [u8], factor: f32) {
+    for pixel in rgb.chunks_exact_mut(3) {
         let grey = grey(pixel);
         pixel.iter_mut().for_each(|value| *value = blend(grey, *value, factor));
     }
 }
 
 /// The smoothed frame has weight 5 on a pixel and 1 on each of its 8 neighbours; the border stays as it is.
-fn sharpen(frame: &mut [u8], side: usize, factor: f32, spare: &mut Vec<u8>) {
-    spare.clear();
-    spare.extend_from_slice(frame);
+fn sharpen(rgb: &mut [u8], side: usize, factor: f32) {
     let row_bytes = side * 3;
-    for y in 1..side.saturating_sub(1) {
-        for at in y * row_bytes + 3..(y + 1) * row_bytes - 3 {
-            let row =
-                |middle: usize| u32::from(spare[middle - 3]) + u32::from(spare[middle]) + u32::from(spare[middle + 3]);
-            let sum = row(at - row_bytes) + row(at) + row(at + row_bytes) + 4 * u32::from(spare[at]);
-            let smooth = ((sum + 6) / 13) as u8;
-            frame[at] = blend(smooth, spare[at], factor);
+    let mut source = Vec::with_capacity(side * row_bytes);
+    for frame in rgb.chunks_exact_mut(side * row_bytes) {
+        source.clear();
+        source.extend_from_slice(frame);
+        let three = |at: usize| u32::from(source[at - 3]) + u32::from(source[at]) + u32::from(source[at + 3]);
+        for y in 1..side.saturating_sub(1) {
+            for at in y * row_bytes + 3..(y + 1) * row_bytes - 3 {
+                let sum = three(at - row_bytes) + three(at) + three(at + row_bytes) + 4 * u32::from(source[at]);
+                let smooth = ((sum + 6) / 13) as u8;
+                frame[at] = blend(smooth, source[at], factor);
+            }
         }
     }
 }
