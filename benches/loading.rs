@@ -1,27 +1,30 @@
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use spec::{ClipGeometry, ClipSpec, Sampling};
+use spec::{ClipGeometry, ClipSpec, Sampling, Short};
 use video::synth::{DiveOptions, synth_dives};
-use video::{ClipRequest, ClipStore, ImportOptions, StoreOptions, load_clip};
+use video::{Augment, ClipRequest, ClipSource, ClipStore, ImportOptions, StoreOptions, View, load_clip};
 
 /// One clip from a store on disk to pixels, on one thread: reading, JPEG decoding, scaling to 64 x 64.
 pub(crate) fn bench(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = store(folder.path());
+    let store = Arc::new(store(folder.path()));
     let mut group = criterion.benchmark_group("clip loading");
     for num_frames in [16, 128] {
-        let geometry = geometry(num_frames);
+        let (geometry, augment) = (geometry(num_frames), Augment::default());
+        let source = ClipSource { store: store.clone(), tokens: None, geometry, augment };
         let mut next = 0;
         group.throughput(Throughput::Elements(num_frames as u64));
         group.bench_function(BenchmarkId::new("frames", num_frames), |b| {
             b.iter(|| {
                 next = (next + 1) % store.segments().len();
-                let request = ClipRequest { segment: next, start_frame: 0, num_frames: num_frames as usize };
-                load_clip(&store, None, &geometry, request).expect("a clip of a whole store")
+                let (segment, num_frames, view) = (next, num_frames as usize, View::CENTRE);
+                load_clip(&source, ClipRequest { segment, start_frame: 0, num_frames, view })
+                    .expect("a clip of a whole store")
             });
         });
     }
@@ -29,7 +32,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 fn geometry(num_frames: i64) -> ClipGeometry {
-    let clip = ClipSpec { num_frames, size_px: 64, patch: [2, 8, 8], sampling: Sampling::Segment };
+    let clip = ClipSpec { num_frames, size_px: 64, patch: [2, 8, 8], sampling: Sampling::Segment, short: Short::Hold };
     clip.check().expect("whole numbers of cubes")
 }
 

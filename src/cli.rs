@@ -166,6 +166,10 @@ pub(crate) struct TokenizerEncodeArgs {
     /// Token store to write.
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// Side of the square that is encoded, pixels (default: the tokenizer's own). Clips of a smaller side can then be
+    /// cut from it at random, in whole tokens.
+    #[arg(long)]
+    pub(crate) size_px: Option<i64>,
 }
 
 #[derive(Debug, Args)]
@@ -218,6 +222,9 @@ pub(crate) struct ProbeArgs {
     /// How tokens become one vector per clip.
     #[arg(long, value_enum, default_value_t = PoolArg::Time8)]
     pub(crate) pool: PoolArg,
+    /// Clips and crops per segment, whose features are averaged: 2x3 is two clips of three crops each.
+    #[arg(long, value_name = "CLIPSxCROPS", default_value_t = video::Views::SINGLE)]
+    pub(crate) views: video::Views,
     /// Seed of the random encoder beside it and of the intervals.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

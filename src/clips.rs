@@ -7,13 +7,17 @@ use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use spec::{ClipGeometry, Purpose, rng_for};
 use tch::{Device, Tensor};
-use video::{Batch, ClipRequest, ClipSource, ClipStore, Loader, LoaderOptions, TokenStore, VideoError, timeline};
+use video::{
+    Augment, Batch, ClipDraw, ClipRequest, ClipSource, ClipStore, Loader, LoaderOptions, TokenStore, VideoError, View,
+    timeline,
+};
 
 use crate::exit::BadInput;
 use crate::session::num_cores;
 
 /// Which clips a training step sees: a pure function of the step. Every segment comes once per epoch, in an order and at
-/// a place in its timeline that (seed, epoch, segment) decide.
+/// a place in its timeline that (seed, epoch, segment) decide; where the augmentation repeats, it comes as several clips of
+/// the same frames, one after the other, each with an item number of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct ClipPlan {
     /// Run seed.
@@ -22,6 +26,8 @@ pub(crate) struct ClipPlan {
     pub(crate) batch: u64,
     /// Frames per clip.
     pub(crate) num_frames: usize,
+    /// Clips of the same frames.
+    repeats: u64,
     /// For each segment, where a clip may start.
     starts: Arc<Vec<Vec<usize>>>,
 }
@@ -31,21 +37,24 @@ pub(crate) struct ClipPlan {
 pub(crate) struct Draw {
     /// Passes over the data before this one.
     pub(crate) epoch: u64,
+    /// Segment and repeat in one number: masks and augmentation follow from it.
+    pub(crate) item: u64,
     /// What to load.
     pub(crate) request: ClipRequest,
 }
 
 impl ClipPlan {
-    /// Clips of `num_frames` frames (the geometry's own count, or a tokenizer's window) from every segment of a store.
+    /// Clips of `num_frames` frames (the geometry's own count, or a tokenizer's window) from every segment of a source.
     ///
     /// # Errors
-    /// [`BadInput`] for a store without segments.
-    pub(crate) fn new(
-        store: &ClipStore,
-        geometry: &ClipGeometry,
-        num_frames: usize,
-        (seed, batch): (u64, i64),
-    ) -> anyhow::Result<Self> {
+    /// [`BadInput`] for a store without segments, or a batch that the repeats do not fill evenly.
+    pub(crate) fn new(source: &ClipSource, num_frames: usize, (seed, batch): (u64, i64)) -> anyhow::Result<Self> {
+        let (store, geometry) = (&source.store, &source.geometry);
+        let (batch, repeats) = (batch as u64, u64::from(source.augment.repeats()));
+        if !batch.is_multiple_of(repeats) {
+            let text = format!("train.batch = {batch} is not a multiple of augment.repeats = {repeats}");
+            return Err(BadInput(text).into());
+        }
         let starts: Vec<Vec<usize>> = store
             .segments()
             .iter()
@@ -57,29 +66,37 @@ impl ClipPlan {
         if starts.is_empty() {
             return Err(BadInput(format!("{:?} holds no segment to train on", store.path())).into());
         }
-        Ok(ClipPlan { seed, batch: batch as u64, num_frames, starts: Arc::new(starts) })
+        Ok(ClipPlan { seed, batch, num_frames, repeats, starts: Arc::new(starts) })
     }
 
     /// The clips of a step, counted from 1.
     pub(crate) fn draws(&self, step: u64) -> Vec<Draw> {
         let num_segments = self.starts.len() as u64;
-        let first = (step - 1) * self.batch;
+        let places_per_step = self.batch / self.repeats;
+        let first = (step - 1) * places_per_step;
         let mut order: Option<(u64, Vec<usize>)> = None;
-        (first..first + self.batch)
-            .map(|place| {
-                let epoch = place / num_segments;
-                if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-                    let mut segments: Vec<usize> = (0..self.starts.len()).collect();
-                    segments.shuffle(&mut rng_for(self.seed, epoch, 0, Purpose::Shuffle));
-                    order = Some((epoch, segments));
-                }
-                let segment = order.as_ref().map_or(0, |(_, segments)| segments[(place % num_segments) as usize]);
-                let starts = &self.starts[segment];
-                let mut rng = rng_for(self.seed, epoch, segment as u64, Purpose::ClipStart);
-                let start_frame = starts[rng.random_range(0..starts.len())];
-                Draw { epoch, request: ClipRequest { segment, start_frame, num_frames: self.num_frames } }
-            })
-            .collect()
+        let mut draws = Vec::with_capacity(self.batch as usize);
+        for place in first..first + places_per_step {
+            let epoch = place / num_segments;
+            if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+                let mut segments: Vec<usize> = (0..self.starts.len()).collect();
+                segments.shuffle(&mut rng_for(self.seed, epoch, 0, Purpose::Shuffle));
+                order = Some((epoch, segments));
+            }
+            let segment = order.as_ref().map_or(0, |(_, segments)| segments[(place % num_segments) as usize]);
+            draws.extend((0..self.repeats).map(|repeat| self.draw(epoch, segment, repeat)));
+        }
+        draws
+    }
+
+    /// One clip of a segment. Its place in the timeline is that of all its repeats.
+    fn draw(&self, epoch: u64, segment: usize, repeat: u64) -> Draw {
+        let starts = &self.starts[segment];
+        let mut rng = rng_for(self.seed, epoch, segment as u64, Purpose::ClipStart);
+        let start_frame = starts[rng.random_range(0..starts.len())];
+        let item = segment as u64 * self.repeats + repeat;
+        let view = View::Drawn(ClipDraw { seed: self.seed, epoch, item });
+        Draw { epoch, item, request: ClipRequest { segment, start_frame, num_frames: self.num_frames, view } }
     }
 
     /// Starts loading the clips of `steps`.
@@ -108,6 +125,11 @@ pub(crate) fn open_tokens(path: &Path) -> Result<Arc<TokenStore>, VideoError> {
     Ok(Arc::new(TokenStore::open(path)?))
 }
 
+/// Clips of a store as they are: no tokens, nothing varied.
+pub(crate) fn unvaried(store: Arc<ClipStore>, geometry: ClipGeometry) -> ClipSource {
+    ClipSource { store, tokens: None, geometry, augment: Augment::default() }
+}
+
 /// Pixels of a batch: `[B, T, S, S, 3]` u8.
 pub(crate) fn pixels(batch: &Batch, size_px: i64, device: Device) -> Tensor {
     let clips: Vec<Tensor> = batch
@@ -129,4 +151,47 @@ pub(crate) fn codes(batch: &Batch, device: Device) -> Option<Tensor> {
         })
         .collect();
     Some(Tensor::stack(&clips?, 0).to_device(device))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three segments, the second long enough for clips to start at 0, 2, 4 and so on.
+    fn plan(batch: u64, repeats: u64) -> ClipPlan {
+        let starts = Arc::new(vec![vec![0], (0..200).step_by(2).collect(), vec![0]]);
+        ClipPlan { seed: 7, batch, num_frames: 16, repeats, starts }
+    }
+
+    #[test]
+    fn repeats_are_clips_of_the_same_frames_with_items_of_their_own() {
+        let (plan, once) = (plan(4, 2), plan(2, 1));
+        for step in 1..30 {
+            let draws = plan.draws(step);
+            for (pair, single) in draws.chunks_exact(2).zip(once.draws(step)) {
+                for (repeat, draw) in pair.iter().enumerate() {
+                    let ClipRequest { segment, start_frame, .. } = single.request;
+                    assert_eq!((draw.request.segment, draw.request.start_frame), (segment, start_frame));
+                    assert_eq!((draw.epoch, draw.item), (single.epoch, (segment * 2 + repeat) as u64));
+                    let key = ClipDraw { seed: 7, epoch: draw.epoch, item: draw.item };
+                    assert_eq!(draw.request.view, View::Drawn(key));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_segment_comes_once_per_epoch_and_starts_elsewhere_in_the_next() {
+        let draws: Vec<Draw> = (1..=30).flat_map(|step| plan(2, 1).draws(step)).collect();
+        let mut starts = std::collections::BTreeSet::new();
+        for (epoch, draws) in draws.chunks_exact(3).enumerate() {
+            let mut segments: Vec<usize> = draws.iter().map(|draw| draw.request.segment).collect();
+            segments.sort_unstable();
+            assert_eq!(segments, [0, 1, 2]);
+            assert!(draws.iter().all(|draw| draw.epoch == epoch as u64));
+            starts.extend(draws.iter().filter(|draw| draw.request.segment == 1).map(|draw| draw.request.start_frame));
+        }
+        // 20 draws of 100 places: 18.2 different ones are expected.
+        assert!(starts.len() >= 14, "{starts:?}");
+    }
 }

@@ -164,7 +164,7 @@ impl PretrainBatch {
             clip_bthwc: clips::pixels(batch, size_px, device),
             codes_bnc,
             priorities_bn: batch.clips.iter().filter_map(priorities).collect(),
-            items: draws.iter().map(|draw| (draw.epoch, draw.request.segment as u64)).collect(),
+            items: draws.iter().map(|draw| (draw.epoch, draw.item)).collect(),
         })
     }
 

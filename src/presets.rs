@@ -21,6 +21,9 @@ const BUILTIN: &[(&str, &str)] = &[
 pub(crate) struct TokenizerPreset {
     /// The timeline and the size of its frames.
     pub(crate) clip: ClipSpec,
+    /// How training windows are varied.
+    #[serde(default)]
+    pub(crate) augment: video::AugmentConfig,
     /// The model.
     pub(crate) tokenizer: tokenizer::TokenizerConfig,
     /// How it is trained.
@@ -33,6 +36,9 @@ pub(crate) struct TokenizerPreset {
 pub(crate) struct PretrainPreset {
     /// The clip that the encoder sees.
     pub(crate) clip: ClipSpec,
+    /// How training clips are varied.
+    #[serde(default)]
+    pub(crate) augment: video::AugmentConfig,
     /// The method.
     pub(crate) model: ModelConfig,
     /// How it is trained.
@@ -89,10 +95,12 @@ mod tests {
             if name.starts_with("tokenizer") {
                 let preset: TokenizerPreset = preset.parse().unwrap();
                 preset.tokenizer.check(preset.clip.check().unwrap().patch()).unwrap();
+                preset.augment.check().unwrap();
                 preset.train.check().unwrap();
             } else {
                 let preset: PretrainPreset = preset.parse().unwrap();
                 let clip = preset.clip.check().unwrap();
+                preset.augment.check().unwrap().expect_in_register().unwrap();
                 preset.train.check().unwrap();
                 match preset.model {
                     ModelConfig::Lvmae(cfg) => drop(cfg.check(clip.grid(), clip.patch()).unwrap()),

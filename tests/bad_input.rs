@@ -128,6 +128,24 @@ fn a_token_store_of_another_geometry_is_refused() {
 }
 
 #[test]
+fn augmentation_that_moves_pixels_off_stored_codes_is_refused() {
+    let folder = stores();
+    for (set, remedy) in [
+        (r#"augment.flip={kind="horizontal",probability=0.5}"#, "set it to none"),
+        (r#"augment.crop={kind="multi_scale",scales=[1.0,0.75]}"#, "\"centre\" and \"random\""),
+        ("augment.instants=random", "\"middle\""),
+    ] {
+        let setting = set.split('=').next().unwrap();
+        folder.refused(&lvmae(&format!("--set {set}")), &[setting, "out of register with stored tokens", remedy]);
+    }
+    folder.refused(&lvmae("--set augment.repeats=3"), &["train.batch = 2", "augment.repeats = 3"]);
+    folder.refused(
+        &lvmae(r#"--set augment.flip={kind="horizontal",probability=2.0}"#),
+        &["augment.flip.probability = 2"],
+    );
+}
+
+#[test]
 fn clip_stores_and_token_stores_are_told_apart() {
     let folder = stores();
     folder.refused(&lvmae("--tokens train.h5"), &["\"train.h5\" is a clip store", "a token store is wanted"]);

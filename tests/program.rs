@@ -3,7 +3,7 @@
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::fixture::{SMALL, folder_with};
+use crate::fixture::{SMALL, folder_with, pretrain};
 use crate::folder::Folder;
 
 fn json(folder: &Folder, name: &str) -> Value {
@@ -87,6 +87,34 @@ fn a_probe_tells_of_the_trained_and_of_the_random_encoder() {
             assert_eq!((4.0 * accuracy).fract(), 0.0, "{row}");
         }
     }
+}
+
+#[test]
+fn views_are_named_in_the_results_and_change_them() {
+    let folder = folder_with(&["train.h5", "test.h5", "lvmae"]);
+    let knn = "eval knn --encoder lvmae/encoder.safetensors --train-clips train.h5 --test-clips test.h5";
+    let stdout = folder.ok(&format!("{knn} --views 2x3 --out views.json"));
+    assert!(stdout.contains("2x3 views of each"), "{stdout}");
+    let results = json(&folder, "views.json");
+    assert_eq!(results["views"], serde_json::json!({ "num_clips": 2, "num_crops": 3 }));
+    assert_eq!(results["rows"][0]["num_test"], 4);
+}
+
+#[test]
+fn clips_are_cut_from_a_larger_square_that_was_encoded() {
+    let folder = folder_with(&["train.h5", "tokenizer"]);
+    folder.ok(
+        "tokenizer encode --tokenizer tokenizer/tokenizer.safetensors --clips train.h5 --out large.h5 --size-px 48",
+    );
+    let info: Value = serde_json::from_str(&folder.ok("data info large.h5 --json")).expect("JSON");
+    assert_eq!(info["num_tokens"], 8 * 16 * 6 * 6);
+    let rest = "--clips train.h5 --tokens large.h5 --set train.steps=2 --set augment.repeats=2 --out";
+    for (out, crop) in [("centre", "centre"), ("random", "random"), ("again", "random")] {
+        folder.ok(&pretrain("lvmae", &format!(r#"--set augment.crop={{kind="{crop}"}} {rest} {out}"#)));
+    }
+    let weights = |out: &str| folder.read(&format!("{out}/encoder.safetensors"));
+    assert!(weights("random") == weights("again"), "the same seed gives the same crops");
+    assert!(weights("random") != weights("centre"), "random crops are not the centre");
 }
 
 #[test]

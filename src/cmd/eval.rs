@@ -9,8 +9,8 @@ use nn::{Cubes, Vit};
 use serde::Serialize;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
-use tch::{Device, Kind};
-use video::{ClipRequest, ClipSource, Loader, timeline};
+use tch::{Device, Kind, Tensor};
+use video::{Batch, ClipRequest, Loader, Views, timeline};
 
 use super::pretrain::load_encoder;
 use super::training::say;
@@ -41,6 +41,8 @@ struct Results {
     probe: &'static str,
     /// How tokens became features.
     pool: Pool,
+    /// Clips and crops per segment; a segment's features are the mean over them.
+    views: Views,
     train_clips: String,
     test_clips: String,
     rows: Vec<ResultRow>,
@@ -98,7 +100,7 @@ pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::
         if trained {
             weights.copy_into(&vs)?;
         }
-        let encoder = Encoder { vit, geometry, pool: args.pool.pool(), device: session.device };
+        let encoder = Encoder { vit, geometry, pool: args.pool.pool(), views: args.views, device: session.device };
         let features = |clips| encoder.features(clips, name, session);
         let split = Split::new(features(&train)?, features(&test)?, train.classes().len())?;
         let (scores, settings) = probe.scores(&split, args.seed)?;
@@ -110,6 +112,7 @@ pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::
     let results = Results {
         probe: probe.name(),
         pool: args.pool.pool(),
+        views: args.views,
         train_clips: path(&args.train_clips),
         test_clips: path(&args.test_clips),
         rows,
@@ -133,7 +136,8 @@ fn print(results: &Results) -> anyhow::Result<()> {
         ))?;
     }
     let Some(row) = results.rows.first() else { return Ok(()) };
-    Ok(say(&format!("{} training clips, {} test clips, {} failed", row.num_train, row.num_test, row.num_failed))?)
+    let counts = format!("{} training clips, {} test clips, {} failed", row.num_train, row.num_test, row.num_failed);
+    Ok(say(&format!("{counts}; {} views of each", results.views))?)
 }
 
 impl PoolArg {
@@ -150,33 +154,34 @@ struct Encoder {
     vit: Vit,
     geometry: ClipGeometry,
     pool: Pool,
+    views: Views,
     device: Device,
 }
 
 impl Encoder {
-    /// Features of every labelled segment: one clip from the middle of its timeline (one temporal crop, as in LVMAE).
+    /// Features of every labelled segment: the mean over its views.
     fn features(&self, clips: &Labelled, name: &str, session: &Session) -> anyhow::Result<Features> {
         let (store, requests) = (&clips.store, self.requests(clips));
         if requests.is_empty() {
             return Err(BadInput(format!("{:?} holds no labelled segment", store.path())).into());
         }
-        let source = ClipSource { store: store.clone(), tokens: None, geometry: self.geometry };
+        let source = clips::unvaried(store.clone(), self.geometry);
+        let num_views = self.views.count();
         let (plan, steps) = (requests.clone(), 0..requests.len() as u64);
         let mut loader =
             Loader::start(source, Arc::new(move |step| vec![plan[step as usize]]), steps, clips::loader_options())?;
-        let mut progress = Progress::new(&format!("features, {name}"), requests.len() as u64);
+        let mut progress = Progress::new(&format!("features, {name}"), (requests.len() / num_views) as u64);
         let (mut x_nd, mut labels, mut groups) = (Vec::new(), Vec::new(), Vec::new());
-        while let Some(batch) = loader.next() {
-            if session.interrupted() {
-                return Err(Interrupted("no result was written".to_owned()).into());
+        for views in requests.chunks(num_views) {
+            let mut sum = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+            for _ in views {
+                if session.interrupted() {
+                    return Err(Interrupted("no result was written".to_owned()).into());
+                }
+                sum = sum + self.encode(&loader.next().context("the loader ended before the store")??)?;
             }
-            let pixels = clips::pixels(&batch?, self.geometry.size_px(), self.device);
-            let features = tch::no_grad(|| -> anyhow::Result<_> {
-                let cubes = Cubes::new(&pixels, self.geometry.grid(), self.geometry.patch())?;
-                Ok(pool(&self.vit.encode_all(&cubes)?, self.geometry.grid(), self.pool)?)
-            })?;
-            x_nd.extend(Vec::<f32>::try_from(features.flatten(0, 1).to_kind(Kind::Float).to_device(Device::Cpu))?);
-            let index = requests[labels.len()].segment;
+            x_nd.extend(Vec::<f32>::try_from(sum / num_views as f64)?);
+            let index = views[0].segment;
             let segment = &store.segments()[index];
             labels.extend(clips.label(index));
             groups.push(segment.group.clone());
@@ -187,14 +192,24 @@ impl Encoder {
         Ok(Features::new(x_nd, width, labels, groups)?)
     }
 
+    /// Features of one clip, `[d]`.
+    fn encode(&self, batch: &Batch) -> anyhow::Result<Tensor> {
+        let pixels = clips::pixels(batch, self.geometry.size_px(), self.device);
+        tch::no_grad(|| {
+            let cubes = Cubes::new(&pixels, self.geometry.grid(), self.geometry.patch())?;
+            let features = pool(&self.vit.encode_all(&cubes)?, self.geometry.grid(), self.pool)?;
+            Ok(features.flatten(0, 1).to_kind(Kind::Float).to_device(Device::Cpu))
+        })
+    }
+
+    /// The views of every labelled segment, one segment after the other.
     fn requests(&self, clips: &Labelled) -> Vec<ClipRequest> {
-        let (store, num_frames) = (&clips.store, self.geometry.num_frames() as usize);
-        let middle = |segment: usize| {
+        let store = &clips.store;
+        let views = |segment: usize| {
             let row = &store.segments()[segment];
-            let starts = timeline(&store.videos()[row.video as usize], row, &self.geometry)
-                .clip_starts(num_frames, &self.geometry);
-            ClipRequest { segment, start_frame: starts[starts.len() / 2], num_frames }
+            let timeline = timeline(&store.videos()[row.video as usize], row, &self.geometry);
+            self.views.requests(segment, &timeline, &self.geometry)
         };
-        clips.segments().map(middle).collect()
+        clips.segments().flat_map(views).collect()
     }
 }

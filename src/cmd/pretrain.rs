@@ -8,7 +8,7 @@ use spec::ClipGeometry;
 use tch::nn::VarStore;
 use train::RunDir;
 use vector_quantize::Fsq;
-use video::ClipSource;
+use video::{Augment, ClipSource};
 
 use super::training::{Job, say};
 use crate::cli::PretrainArgs;
@@ -24,16 +24,17 @@ const NUM_PICTURES: u64 = 2;
 pub(crate) fn run(args: &PretrainArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, config_toml): (PretrainPreset, String) = presets::resolve(&args.run)?;
     let geometry = preset.clip.check()?;
+    let augment = preset.augment.check()?;
     let method = Method::check(&preset, &geometry)?;
     let train = preset.train.check()?;
     if args.run.dry_run {
         say(config_toml.trim_end())?;
         return Ok(say(&format!("# {}", method.describe()))?);
     }
-    let source = open(args, geometry)?;
+    let source = open(args, geometry, augment)?;
     let quantizer = method.quantizer(source.tokens.as_deref().map(video::TokenStore::header))?;
     let seed = train.seed();
-    let plan = ClipPlan::new(&source.store, &geometry, geometry.num_frames() as usize, (seed, train.batch()))?;
+    let plan = ClipPlan::new(&source, geometry.num_frames() as usize, (seed, train.batch()))?;
 
     let frames_per_step = (train.batch() * geometry.num_frames()) as u64;
     let job = Job { kind: method.kind(), args: &args.run, config_toml: &config_toml, plan: &train, frames_per_step };
@@ -52,13 +53,12 @@ pub(crate) fn run(args: &PretrainArgs, session: &Session) -> anyhow::Result<()> 
     Ok(say(&format!("wrote {}", weights.display()))?)
 }
 
-fn open(args: &PretrainArgs, geometry: ClipGeometry) -> anyhow::Result<ClipSource> {
+fn open(args: &PretrainArgs, geometry: ClipGeometry, augment: Augment) -> anyhow::Result<ClipSource> {
     let store = clips::open_clips(&args.run.clips)?;
     let tokens = args.tokens.as_deref().map(clips::open_tokens).transpose()?;
-    if let Some(tokens) = &tokens {
-        tokens.header().expect_matches(store.id(), &geometry)?;
-    }
-    Ok(ClipSource { store, tokens, geometry })
+    let source = ClipSource { store, tokens, geometry, augment };
+    source.check()?;
+    Ok(source)
 }
 
 fn train_model(
@@ -88,8 +88,8 @@ fn train_model(
 fn draw_masks(run: &RunDir, source: &ClipSource, plan: &ClipPlan, method: &Method) -> anyhow::Result<()> {
     let mut captions = BTreeMap::new();
     for draw in plan.draws(1).into_iter().take(NUM_PICTURES as usize) {
-        let clip = video::load_clip(&source.store, source.tokens.as_deref(), &source.geometry, draw.request)?;
-        let item = (plan.seed, draw.epoch, draw.request.segment as u64);
+        let clip = video::load_clip(source, draw.request)?;
+        let item = (plan.seed, draw.epoch, draw.item);
         let (picture, rows) = match method {
             Method::Lvmae(checked) => {
                 let priorities = clip.tokens.as_ref().map(|tokens| tokens.priorities.as_slice());

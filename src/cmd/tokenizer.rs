@@ -9,7 +9,9 @@ use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use tokenizer::{Keep, Tokenizer};
-use video::{ClipRequest, ClipSource, ClipStore, Loader, TokenHeader, TokenWriter, Tokens, WINDOW_FRAMES, timeline};
+use video::{
+    ClipRequest, ClipSource, ClipStore, Loader, TokenHeader, TokenWriter, Tokens, View, WINDOW_FRAMES, timeline,
+};
 
 use super::pretrain::{save_captions, save_picture};
 use super::training::{Job, say};
@@ -27,6 +29,7 @@ const CHUNK_FRAMES: usize = 512;
 pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, config_toml): (TokenizerPreset, String) = presets::resolve(&args.run)?;
     let geometry = preset.clip.check()?;
+    let augment = preset.augment.check()?;
     let checked = preset.tokenizer.check(geometry.patch())?;
     let train = preset.train.check()?;
     if args.run.dry_run {
@@ -34,8 +37,8 @@ pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Res
         let codes: i64 = checked.fsq().codebook_size();
         return Ok(say(&format!("# {codes} codes; windows of {WINDOW_FRAMES} frames"))?);
     }
-    let source = ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry };
-    let plan = ClipPlan::new(&source.store, &geometry, WINDOW_FRAMES, (train.seed(), train.batch()))?;
+    let source = ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment };
+    let plan = ClipPlan::new(&source, WINDOW_FRAMES, (train.seed(), train.batch()))?;
     let frames_per_step = train.batch() as u64 * WINDOW_FRAMES as u64;
     let job = Job { kind: "tokenizer", args: &args.run, config_toml: &config_toml, plan: &train, frames_per_step };
     let run = job.open(session)?;
@@ -63,7 +66,7 @@ pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Res
 
 pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::Result<()> {
     let store = clips::open_clips(&args.clips)?;
-    let frozen = Frozen::load(&args.tokenizer, session.device)?;
+    let frozen = Frozen::load(&args.tokenizer, args.size_px, session.device)?;
     let geometry = frozen.geometry;
     let patch = geometry.patch();
     let header = TokenHeader {
@@ -74,6 +77,7 @@ pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::R
         size_px: geometry.size_px(),
         sampling: geometry.sampling(),
         num_frames: geometry.num_frames(),
+        short: geometry.short(),
     };
     let num_segments = store.segments().len();
     let (mut writer, _) = TokenWriter::begin(&args.out, &header)?;
@@ -98,7 +102,7 @@ pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::R
 
 pub(crate) fn reconstruct(args: &TokenizerReconstructArgs, session: &Session) -> anyhow::Result<()> {
     let store = clips::open_clips(&args.clips)?;
-    let frozen = Frozen::load(&args.tokenizer, session.device)?;
+    let frozen = Frozen::load(&args.tokenizer, None, session.device)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {:?}", args.out))?;
     let psnrs = frozen.draw(&store, (&args.out, args.count), session)?;
     say(&format!("{:24} {:>15} {:>15}", "segment", "all tokens, dB", "kept only, dB"))?;
@@ -118,10 +122,12 @@ struct Frozen {
 }
 
 impl Frozen {
-    fn load(path: &Path, device: Device) -> anyhow::Result<Self> {
+    /// * `size_px` - side of the frames instead of the preset's: the network is convolutional and takes any
+    fn load(path: &Path, size_px: Option<i64>, device: Device) -> anyhow::Result<Self> {
         let weights = train::weights::load(path, "tokenizer")?;
         let preset = spec::Preset::from_text(&path.display().to_string(), weights.config_toml())?;
-        let preset: TokenizerPreset = preset.parse()?;
+        let mut preset: TokenizerPreset = preset.parse()?;
+        preset.clip.size_px = size_px.unwrap_or(preset.clip.size_px);
         let geometry = preset.clip.check()?;
         let vs = VarStore::new(device);
         let model = Tokenizer::new(&vs.root(), &preset.tokenizer.check(geometry.patch())?)?;
@@ -150,7 +156,7 @@ impl Frozen {
     /// and from those kept in training.
     fn draw(
         &self,
-        store: &ClipStore,
+        store: &Arc<ClipStore>,
         (folder, count): (&Path, usize),
         session: &Session,
     ) -> anyhow::Result<Vec<(String, [f64; 2])>> {
@@ -161,11 +167,12 @@ impl Frozen {
                 BadInput(format!("clips of the preset are shorter than a window of {WINDOW_FRAMES} frames")).into()
             );
         }
+        let source = clips::unvaried(store.clone(), self.geometry);
         let (mut captions, mut psnrs) = (BTreeMap::new(), Vec::new());
         for i in 0..count.min(num_segments) {
             let segment = (2 * i + 1) * num_segments / (2 * count.min(num_segments));
-            let request = ClipRequest { segment, start_frame: 0, num_frames };
-            let clip = video::load_clip(store, None, &self.geometry, request)?;
+            let request = ClipRequest { segment, start_frame: 0, num_frames, view: View::CENTRE };
+            let clip = video::load_clip(&source, request)?;
             let side = self.geometry.size_px();
             let pixels =
                 Tensor::from_slice(&clip.rgb).view([1, num_frames as i64, side, side, 3]).to_device(session.device);
@@ -227,10 +234,10 @@ impl ChunkLoader {
             for first in (0..len).step_by(CHUNK_FRAMES) {
                 let lead = lead_frames(first);
                 let num_frames = CHUNK_FRAMES.min(len - first) + lead;
-                chunks.push(ClipRequest { segment, start_frame: first - lead, num_frames });
+                chunks.push(ClipRequest { segment, start_frame: first - lead, num_frames, view: View::CENTRE });
             }
         }
-        let source = ClipSource { store: store.clone(), tokens: None, geometry: *geometry };
+        let source = clips::unvaried(store.clone(), *geometry);
         let plan = chunks.clone();
         let requests = move |step: u64| vec![plan[step as usize]];
         let steps = 0..chunks.len() as u64;

@@ -73,6 +73,17 @@ pub enum Sampling {
     Segment,
 }
 
+/// What stands where a segment has fewer frames than a clip. Those frames are not real: a loaded clip says how many are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Short {
+    /// The last frame, held.
+    #[default]
+    Hold,
+    /// The segment again, from its first frame on.
+    Loop,
+}
+
 /// How clips are cut from videos: the `[clip]` section of a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +96,9 @@ pub struct ClipSpec {
     pub patch: [i64; 3],
     /// Which frames of the video are taken.
     pub sampling: Sampling,
+    /// What fills a clip whose segment is too short. Presets from before this setting held the last frame.
+    #[serde(default)]
+    pub short: Short,
 }
 
 /// A checked [`ClipSpec`]: every division is exact.
@@ -95,6 +109,7 @@ pub struct ClipGeometry {
     patch: Patch,
     grid: Grid,
     sampling: Sampling,
+    short: Short,
 }
 
 impl ClipSpec {
@@ -128,7 +143,8 @@ impl ClipSpec {
             h: exact("clip.size_px", self.size_px, patch.h)?,
             w: exact("clip.size_px", self.size_px, patch.w)?,
         };
-        Ok(ClipGeometry { num_frames: self.num_frames, size_px: self.size_px, patch, grid, sampling: self.sampling })
+        let ClipSpec { num_frames, size_px, sampling, short, .. } = *self;
+        Ok(ClipGeometry { num_frames, size_px, patch, grid, sampling, short })
     }
 }
 
@@ -157,6 +173,11 @@ impl ClipGeometry {
     pub fn sampling(&self) -> Sampling {
         self.sampling
     }
+
+    /// What fills a clip whose segment is too short.
+    pub fn short(&self) -> Short {
+        self.short
+    }
 }
 
 fn exact(axis: &'static str, size: i64, step: i64) -> Result<i64, SpecError> {
@@ -172,7 +193,7 @@ mod tests {
     use super::*;
 
     fn spec(num_frames: i64, size_px: i64, patch: [i64; 3]) -> ClipSpec {
-        ClipSpec { num_frames, size_px, patch, sampling: Sampling::Segment }
+        ClipSpec { num_frames, size_px, patch, sampling: Sampling::Segment, short: Short::Hold }
     }
 
     #[test]

@@ -16,6 +16,6 @@ mod preset;
 mod seed;
 
 pub use error::SpecError;
-pub use geometry::{ClipGeometry, ClipSpec, Grid, Patch, Sampling};
+pub use geometry::{ClipGeometry, ClipSpec, Grid, Patch, Sampling, Short};
 pub use preset::{Preset, nearest};
 pub use seed::{Purpose, Rng, draw, rng_for, share_of};

@@ -26,6 +26,20 @@ pub enum Purpose {
     Init = 9,
     /// libtorch's own generator: dropout, drop path.
     Torch = 10,
+    /// Where in its share of time each frame of a timeline is taken.
+    Instant = 11,
+    /// Which part of the frame a clip shows.
+    Crop = 12,
+    /// Whether a clip is mirrored.
+    Flip = 13,
+    /// Brightness, contrast and saturation.
+    Colour = 14,
+    /// RandAugment's operations.
+    RandAugment = 15,
+    /// The box that is erased.
+    Erasing = 16,
+    /// Mixup and cutmix.
+    Mix = 17,
 }
 
 /// The random stream for one choice: a pure function of its arguments, so that the number of workers, a resume and the

@@ -168,6 +168,16 @@ pub enum VideoError {
         /// What to do.
         remedy: &'static str,
     },
+    /// Stored tokens are used, and a setting would move pixels off the codes that were made from them.
+    #[error(
+        "{setting} would bring pixels out of register with stored tokens; {remedy}, or train without a token store"
+    )]
+    OutOfRegister {
+        /// The setting, in the preset's words.
+        setting: &'static str,
+        /// What may be used instead.
+        remedy: &'static str,
+    },
     /// A video, segment, frame or token outside what the store holds, or tokens of the wrong count.
     #[error("{what} {index} is out of range: it must be below {len}")]
     OutOfRange {

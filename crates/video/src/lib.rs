@@ -10,11 +10,13 @@
 //! | video    | one decoded file: frames at a constant rate                                      |
 //! | segment  | a stretch of a video in seconds, with labels, group and subject: one sample      |
 //! | timeline | the frames of a segment sampled by time, whole tokenizer windows                 |
-//! | clip     | `num_frames` consecutive frames of a timeline, centre square                      |
+//! | clip     | `num_frames` consecutive frames of a timeline, a part of each as its view says    |
+//! | view     | how a clip is seen: a fixed part of time and frame, or drawn by [`Augment`]       |
 //!
 //! A file either is whole or is rejected with a reason; nothing is replaced by another clip in silence.
 
 pub mod annotations;
+mod augment;
 mod decode;
 mod error;
 mod ffmpeg;
@@ -29,6 +31,7 @@ mod store;
 pub mod synth;
 mod tokens;
 
+pub use augment::{Augment, AugmentConfig, Colour, Crop, Erasing, Fill, Flip, InstantChoice, OpSet, RandAugment};
 pub use decode::{DecodeOptions, Decoded, Frame, Reject, Verdict, decode};
 pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;
@@ -36,8 +39,10 @@ pub use h5::hdf5_version;
 pub use import::{
     Annotations, Dropped, EpicFiles, Event, ImportOptions, ImportPlan, ImportReport, Source, import, plan_import,
 };
-pub use loader::{Batch, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, Window, load_clip};
-pub use sample::{Timeline, WINDOW_FRAMES, timeline};
+pub use loader::{
+    Batch, ClipDraw, ClipRequest, ClipSource, LoadedClip, Loader, LoaderOptions, Plan, View, Window, load_clip,
+};
+pub use sample::{Instants, Part, Timeline, Views, WINDOW_FRAMES, timeline, timeline_at};
 pub use spool::{Begin, free_bytes};
 pub use store::{
     ClipStore, ClipStoreWriter, Damaged, Done, LabelSpace, Merged, NewVideo, Rejected, Segment, Shard, StoreOptions,

@@ -40,11 +40,11 @@ pub(crate) fn loader(args: &BenchLoaderArgs, session: &Session) -> anyhow::Resul
     }
     let store = clips::open_clips(&args.clips)?;
     let tokens = args.tokens.as_deref().map(clips::open_tokens).transpose()?;
-    let source = ClipSource { store: store.clone(), tokens, geometry };
+    let source = ClipSource { store, tokens, geometry, augment: preset.augment.check()? };
     let mut progress = Progress::new("bench loader", u64::from(args.rounds) * args.steps);
     let mut rounds = Vec::new();
     for round in 0..args.rounds {
-        let plan = ClipPlan::new(&store, &geometry, geometry.num_frames() as usize, (round.into(), args.batch))?;
+        let plan = ClipPlan::new(&source, geometry.num_frames() as usize, (round.into(), args.batch))?;
         let requests = move |step| plan.draws(step + 1).into_iter().map(|draw| draw.request).collect();
         let options = LoaderOptions { num_workers, ..clips::loader_options() };
         let began = Instant::now();

@@ -4,6 +4,7 @@
 mod clip;
 mod pixels;
 mod queue;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -16,32 +17,10 @@ use std::time::Instant;
 use self::queue::Queue;
 pub use clip::load_clip;
 pub use pixels::Window;
+pub use request::{ClipDraw, ClipRequest, LoadedClip, View};
 use spec::ClipGeometry;
 
-use crate::{ClipStore, TokenStore, Tokens, VideoError};
-
-/// One clip to load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClipRequest {
-    /// Index of the segment in the clip store.
-    pub segment: usize,
-    /// First frame of the clip in the segment's timeline, a multiple of the patch's frames.
-    pub start_frame: usize,
-    /// Frames of the clip, a multiple of the patch's frames: the geometry's count, or one tokenizer window, or a whole
-    /// timeline.
-    pub num_frames: usize,
-}
-
-/// One loaded clip.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LoadedClip {
-    /// What was asked for.
-    pub request: ClipRequest,
-    /// `[request.num_frames, size_px, size_px, 3]`, row-major, `0..=255`.
-    pub rgb: Vec<u8>,
-    /// Tokens of the same frames, where a token store is used.
-    pub tokens: Option<Tokens>,
-}
+use crate::{Augment, ClipStore, TokenStore, VideoError};
 
 /// The clips of one step.
 #[derive(Clone, Debug)]
@@ -63,6 +42,21 @@ pub struct ClipSource {
     pub tokens: Option<Arc<TokenStore>>,
     /// Timelines, and the size of a frame.
     pub geometry: ClipGeometry,
+    /// How drawn views are varied.
+    pub augment: Augment,
+}
+
+impl ClipSource {
+    /// Checks that tokens, where there are any, were made from these clips, and that every drawn view stays in register
+    /// with them.
+    ///
+    /// # Errors
+    /// [`VideoError::TokenMismatch`], [`VideoError::OutOfRegister`].
+    pub fn check(&self) -> Result<(), VideoError> {
+        let Some(tokens) = &self.tokens else { return Ok(()) };
+        tokens.header().expect_matches(self.store.id(), &self.geometry)?;
+        self.augment.expect_in_register()
+    }
 }
 
 /// How much runs ahead.
@@ -91,7 +85,7 @@ impl Loader {
     /// Starts the workers on `steps`.
     ///
     /// # Errors
-    /// [`VideoError::TokenMismatch`] when the token store does not belong to the clip store and the geometry;
+    /// What [`ClipSource::check`] refuses;
     /// [`VideoError::Option`] for no workers or no prefetch; [`VideoError::Io`] when no thread can be started.
     pub fn start(
         source: ClipSource,
@@ -99,9 +93,7 @@ impl Loader {
         steps: Range<u64>,
         options: LoaderOptions,
     ) -> Result<Self, VideoError> {
-        if let Some(tokens) = &source.tokens {
-            tokens.header().expect_matches(source.store.id(), &source.geometry)?;
-        }
+        source.check()?;
         if options.num_workers == 0 || options.prefetch_steps == 0 {
             let value = format!("{} workers, {} steps", options.num_workers, options.prefetch_steps);
             return Err(VideoError::Option { option: "loader", value, rule: "at least 1 of each" });
@@ -154,5 +146,5 @@ fn work(queue: &Queue, source: &ClipSource, plan: &Plan) {
 }
 
 fn load(source: &ClipSource, request: ClipRequest) -> Result<LoadedClip, VideoError> {
-    load_clip(&source.store, source.tokens.as_deref(), &source.geometry, request)
+    load_clip(source, request)
 }

@@ -1,10 +1,10 @@
 use std::sync::Mutex;
 
-use spec::{ClipSpec, Sampling};
+use spec::{ClipSpec, Sampling, Short};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{ClipStoreWriter, Decoded, NewVideo, Segment, StoreOptions, TokenHeader, TokenWriter, jpeg};
+use crate::{ClipStoreWriter, Decoded, NewVideo, Segment, StoreOptions, TokenHeader, TokenWriter, Tokens, jpeg};
 
 const NUM_SEGMENTS: u32 = 3;
 const FRAMES: u32 = 48;
@@ -16,7 +16,7 @@ fn grey(video: u32, frame: u32) -> u8 {
 
 fn geometry() -> ClipGeometry {
     let sampling = Sampling::Rate { frames_per_sec: 10.0 };
-    ClipSpec { num_frames: 16, size_px: 16, patch: [2, 8, 8], sampling }.check().unwrap()
+    ClipSpec { num_frames: 16, size_px: 16, patch: [2, 8, 8], sampling, short: Short::Hold }.check().unwrap()
 }
 
 /// Three videos of 48 uniformly grey frames with tokens whose codes tell segment, latent frame and place.
@@ -45,7 +45,7 @@ fn source(dir: &TempDir) -> ClipSource {
     writer.finish(&(0..NUM_SEGMENTS).map(segment).collect::<Vec<_>>(), &[]).unwrap();
     let store = Arc::new(ClipStore::open(&path).unwrap());
     let tokens = Some(Arc::new(token_store(dir, store.id())));
-    ClipSource { store, tokens, geometry: geometry() }
+    ClipSource { store, tokens, geometry: geometry(), augment: Augment::default() }
 }
 
 fn token_store(dir: &TempDir, clip_store_id: &str) -> TokenStore {
@@ -58,6 +58,7 @@ fn token_store(dir: &TempDir, clip_store_id: &str) -> TokenStore {
         size_px: 16,
         sampling: geometry().sampling(),
         num_frames: 16,
+        short: Short::Hold,
     };
     let (mut writer, _) = TokenWriter::begin(&path, &header).unwrap();
     for segment in 0..NUM_SEGMENTS {
@@ -72,8 +73,12 @@ fn token_store(dir: &TempDir, clip_store_id: &str) -> TokenStore {
 /// Two clips per step, at places that depend on the step alone.
 fn plan() -> Arc<Plan> {
     Arc::new(|step| {
-        let request =
-            |k: u64| ClipRequest { segment: (k % 3) as usize, start_frame: (k * 2 % 34) as usize, num_frames: 16 };
+        let request = |k: u64| ClipRequest {
+            segment: (k % 3) as usize,
+            start_frame: (k * 2 % 34) as usize,
+            num_frames: 16,
+            view: View::CENTRE,
+        };
         vec![request(step * 2), request(step * 2 + 1)]
     })
 }
@@ -117,7 +122,7 @@ fn pixels_and_tokens_are_of_the_same_frames() {
 #[test]
 fn an_error_comes_out_at_its_step_and_the_next_step_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let at = |segment, start_frame| vec![ClipRequest { segment, start_frame, num_frames: 16 }];
+    let at = |segment, start_frame| vec![ClipRequest { segment, start_frame, num_frames: 16, view: View::CENTRE }];
     let plan: Arc<Plan> = Arc::new(move |step| match step {
         1 => at(9, 0),
         2 => at(0, 3),
@@ -143,7 +148,7 @@ fn no_more_is_loaded_ahead_than_asked_for_and_dropping_stops() {
     let seen = Arc::clone(&planned);
     let plan: Arc<Plan> = Arc::new(move |step| {
         seen.lock().unwrap().push(step);
-        vec![ClipRequest { segment: 0, start_frame: 0, num_frames: 16 }]
+        vec![ClipRequest { segment: 0, start_frame: 0, num_frames: 16, view: View::CENTRE }]
     });
     let mut loader = Loader::start(source(&dir), plan, 0..1000, options(2)).unwrap();
     for _ in 0..5 {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use hdf5::{Dataset, File};
 use serde::{Deserialize, Serialize};
-use spec::{ClipGeometry, Sampling};
+use spec::{ClipGeometry, Sampling, Short};
 pub use writer::TokenWriter;
 
 use crate::h5::{self, At};
@@ -42,17 +42,26 @@ pub struct TokenHeader {
     pub size_px: i64,
     /// How timelines were sampled.
     pub sampling: Sampling,
-    /// Frames per clip, which short timelines were padded to.
+    /// Frames per clip, which short timelines were filled up to.
     pub num_frames: i64,
+    /// What they were filled with. Stores from before this setting held the last frame.
+    #[serde(default)]
+    pub short: Short,
 }
 
 impl TokenHeader {
-    /// Tokens of one latent frame.
-    pub fn tokens_per_frame(&self) -> usize {
-        ((self.size_px / self.patch[1]) * (self.size_px / self.patch[2])) as usize
+    /// Rows and columns of tokens in one latent frame.
+    pub fn grid(&self) -> [usize; 2] {
+        [(self.size_px / self.patch[1]) as usize, (self.size_px / self.patch[2]) as usize]
     }
 
-    /// Checks that these tokens cover the clips of `geometry` cut from the clip store `clip_store_id`.
+    /// Tokens of one latent frame.
+    pub fn tokens_per_frame(&self) -> usize {
+        self.grid().iter().product()
+    }
+
+    /// Checks that these tokens cover the clips of `geometry` cut from the clip store `clip_store_id`. The encoded square
+    /// may be larger than the clip, which then shows whole tokens of it.
     ///
     /// # Errors
     /// [`VideoError::TokenMismatch`] names the first field that differs, both values and what to do.
@@ -63,13 +72,16 @@ impl TokenHeader {
         let patch = [patch.t, patch.h, patch.w];
         expect_equal("clip_store_id", &self.clip_store_id, &clip_store_id.to_owned(), other)?;
         expect_equal("patch", &self.patch, &patch, encode)?;
-        expect_equal("size_px", &self.size_px, &geometry.size_px(), encode)?;
+        if self.size_px < geometry.size_px() {
+            expect_equal("size_px", &self.size_px, &geometry.size_px(), encode)?;
+        }
         expect_equal("sampling", &self.sampling, &geometry.sampling(), encode)?;
-        expect_equal("num_frames", &self.num_frames, &geometry.num_frames(), encode)
+        expect_equal("num_frames", &self.num_frames, &geometry.num_frames(), encode)?;
+        expect_equal("short", &self.short, &geometry.short(), encode)
     }
 
     /// Name and value of every field, as compared when an unfinished store is continued.
-    fn fields(&self) -> [(&'static str, String); 7] {
+    fn fields(&self) -> [(&'static str, String); 8] {
         [
             ("tokenizer_id", self.tokenizer_id.clone()),
             ("clip_store_id", self.clip_store_id.clone()),
@@ -78,23 +90,22 @@ impl TokenHeader {
             ("size_px", self.size_px.to_string()),
             ("sampling", format!("{:?}", self.sampling)),
             ("num_frames", self.num_frames.to_string()),
+            ("short", format!("{:?}", self.short)),
         ]
     }
 
     fn write(&self, file: &File) -> hdf5::Result<()> {
-        let sampling =
-            serde_json::to_string(&self.sampling).map_err(|err| hdf5::Error::from(err.to_string().as_str()))?;
         h5::set_text(file, "tokenizer_id", &self.tokenizer_id)?;
         h5::set_text(file, "clip_store_id", &self.clip_store_id)?;
         file.new_attr_builder().with_data(&self.patch).create("patch")?;
         file.new_attr_builder().with_data(&self.levels).create("levels")?;
         h5::set_number(file, "size_px", self.size_px)?;
-        h5::set_text(file, "sampling", &sampling)?;
-        h5::set_number(file, "num_frames", self.num_frames)
+        h5::set_text(file, "sampling", &to_json(&self.sampling)?)?;
+        h5::set_number(file, "num_frames", self.num_frames)?;
+        h5::set_text(file, "short", &to_json(&self.short)?)
     }
 
     fn read(file: &File) -> hdf5::Result<Self> {
-        let sampling = h5::text(file, "sampling")?;
         let patch: Vec<i64> = file.attr("patch")?.read_raw()?;
         let header = TokenHeader {
             tokenizer_id: h5::text(file, "tokenizer_id")?,
@@ -102,12 +113,28 @@ impl TokenHeader {
             patch: patch.try_into().map_err(|_len| hdf5::Error::from("patch is not three numbers"))?,
             levels: file.attr("levels")?.read_raw()?,
             size_px: h5::number(file, "size_px")?,
-            sampling: serde_json::from_str(&sampling).map_err(|err| hdf5::Error::from(err.to_string().as_str()))?,
+            sampling: from_json(&h5::text(file, "sampling")?)?,
             num_frames: h5::number(file, "num_frames")?,
+            short: match file.attr_names()?.iter().any(|name| name == "short") {
+                true => from_json(&h5::text(file, "short")?)?,
+                false => Short::default(),
+            },
         };
-        let whole = header.patch.iter().all(|step| *step > 0) && header.size_px >= header.patch[1].max(header.patch[2]);
+        let [_, height, width] = header.patch;
+        let whole = header.patch.iter().all(|step| *step > 0)
+            && header.size_px > 0
+            && header.size_px % height == 0
+            && header.size_px % width == 0;
         if whole { Ok(header) } else { Err(hdf5::Error::from("patch or size_px is out of range")) }
     }
+}
+
+fn to_json<T: Serialize>(value: &T) -> hdf5::Result<String> {
+    serde_json::to_string(value).map_err(|err| hdf5::Error::from(err.to_string().as_str()))
+}
+
+fn from_json<T: for<'de> Deserialize<'de>>(text: &str) -> hdf5::Result<T> {
+    serde_json::from_str(text).map_err(|err| hdf5::Error::from(err.to_string().as_str()))
 }
 
 fn expect_equal<T: PartialEq + std::fmt::Debug>(
@@ -129,6 +156,26 @@ pub struct Tokens {
     pub codes: Vec<u32>,
     /// Priority of each token; higher is more important.
     pub priorities: Vec<f32>,
+}
+
+impl Tokens {
+    /// The tokens of a part of every latent frame.
+    ///
+    /// * `grid` - rows and columns of a latent frame
+    /// * `place` - rows above the part and columns to its left
+    /// * `size` - its rows and columns; it lies inside the grid
+    pub(crate) fn cut(&self, grid: [usize; 2], (place, size): ([usize; 2], [usize; 2])) -> Tokens {
+        let ([top, left], [height, width], columns) = (place, size, grid[1]);
+        let frames = 0..self.codes.len() / (grid[0] * columns);
+        let rows = frames.flat_map(|frame| (top..top + height).map(move |row| frame * grid[0] + row));
+        let spans = rows.map(|row| row * columns + left..row * columns + left + width);
+        let (mut codes, mut priorities) = (Vec::new(), Vec::new());
+        for span in spans {
+            codes.extend_from_slice(&self.codes[span.clone()]);
+            priorities.extend_from_slice(&self.priorities[span]);
+        }
+        Tokens { codes, priorities }
+    }
 }
 
 /// A finished token store, open for reading; any number of threads may use it.

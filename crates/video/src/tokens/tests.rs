@@ -13,6 +13,7 @@ fn header() -> TokenHeader {
         size_px: 16,
         sampling: Sampling::Rate { frames_per_sec: 15.0 },
         num_frames: 16,
+        short: Short::Hold,
     }
 }
 
@@ -88,7 +89,9 @@ fn tokens_that_fill_no_whole_frame_are_refused() {
 
 #[test]
 fn a_store_of_other_clips_or_another_geometry_is_told_apart() {
-    let spec = |num_frames, sampling| ClipSpec { num_frames, size_px: 16, patch: [2, 8, 8], sampling }.check().unwrap();
+    let spec = |num_frames, sampling| {
+        ClipSpec { num_frames, size_px: 16, patch: [2, 8, 8], sampling, short: Short::Hold }.check().unwrap()
+    };
     let geometry = spec(16, header().sampling);
     header().expect_matches("c", &geometry).unwrap();
     let said = header().expect_matches("other", &geometry).unwrap_err().to_string();
