@@ -1,9 +1,6 @@
 //! Ctrl-C and kill -9: what was done is kept, and going on gives the bytes of an uninterrupted run.
 
-use std::path::PathBuf;
-use std::time::Instant;
-
-use crate::fixture::{IMPORT, folder_with, pretrain, tokenizer_train};
+use crate::fixture::{folder_with, pretrain, tokenizer_train};
 use crate::folder::Folder;
 
 /// Steps that have reached `metrics.jsonl`.
@@ -68,31 +65,4 @@ fn lvmae_killed_twice_ends_with_the_same_encoder() {
 #[test]
 fn arvideo_killed_twice_ends_with_the_same_encoder() {
     check_killed_pretraining("arvideo");
-}
-
-#[test]
-fn an_import_killed_again_and_again_gives_the_same_store() {
-    let folder = folder_with(&["dives", "train.h5"]);
-    let import = format!("{IMPORT} --out killed.h5");
-    let began = Instant::now();
-    folder.ok(&format!("{IMPORT} --out whole.h5"));
-    let whole = began.elapsed();
-    assert_same_file(&folder, "whole.h5", "train.h5");
-
-    // Later and later, so that one kill or another falls into decoding, writing and finishing.
-    for tenths in 2..=9 {
-        let running = folder.start(&import);
-        std::thread::sleep(whole * tenths / 10);
-        running.kill();
-        if folder.path("killed.h5").exists() {
-            break;
-        }
-        folder.refused("data info killed.h5", &["\"killed.h5\""]);
-    }
-    if !folder.path("killed.h5").exists() {
-        folder.ok(&import);
-    }
-    assert_same_file(&folder, "killed.h5", "whole.h5");
-    let left_over = |path: &PathBuf| path.to_string_lossy().contains("killed.h5.");
-    assert_eq!(folder.contents().keys().filter(|path| left_over(path)).count(), 0, "files of the import are left");
 }

@@ -6,5 +6,6 @@ mod fixture;
 mod folder;
 mod formats;
 mod interrupted;
+mod killed;
 mod presets;
 mod program;

@@ -72,6 +72,10 @@ impl Spool {
     {
         let lock = Lock::take(path)?;
         if path.exists() {
+            // Left by a process that was killed when the store had its name already.
+            for done_with in [with_suffix(path, ".part"), journal_path(path)] {
+                std::fs::remove_file(done_with).ok();
+            }
             return Err(VideoError::Exists { path: path.to_owned() });
         }
         let data = open(with_suffix(path, ".part"))?;
