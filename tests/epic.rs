@@ -85,7 +85,7 @@ fn a_strict_import_names_what_is_missing() {
     for rest in ["", "--dry-run"] {
         folder.refused(
             &format!("{IMPORT} --out train.h5 --strict {rest}"),
-            &["1 annotated videos are missing (P01_03)", "without --strict"],
+            &["annotated videos missing: 1 (P01_03)", "without --strict"],
         );
     }
     let text = folder.ok(&format!("{IMPORT} --out train.h5"));

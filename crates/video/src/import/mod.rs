@@ -149,7 +149,7 @@ pub fn import(
     finish(writer, plan, options)
 }
 
-const REJECTED: &str = "files are no usable videos";
+const REJECTED: &str = "files that are no usable videos";
 
 /// Whether a strict import was asked for.
 #[derive(Clone, Copy)]
@@ -208,7 +208,7 @@ fn finish(writer: ClipStoreWriter, plan: ImportPlan, options: &ImportOptions) ->
         }
     }
     let dropped_lines = dropped.iter().map(|Dropped { segment, reason }| format!("{segment}: {reason}"));
-    Strict(options.strict).expect_none("annotated segments do not fit their videos", dropped_lines)?;
+    Strict(options.strict).expect_none("annotated segments that do not fit their videos", dropped_lines)?;
     let (num_videos, rejected) = (writer.videos().len(), writer.rejected().to_vec());
     let num_frames = writer.videos().iter().map(|video| u64::from(video.num_frames)).sum();
     let store_id = writer.finish(&segments, &plan.label_spaces)?;

@@ -55,6 +55,6 @@ pub fn plan_import(options: &ImportOptions) -> Result<ImportPlan, VideoError> {
         };
         return Err(VideoError::NothingToImport { path: options.folder.clone(), problem });
     }
-    Strict(options.strict).expect_none("annotated videos are missing", plan.missing.iter().cloned())?;
+    Strict(options.strict).expect_none("annotated videos missing", plan.missing.iter().cloned())?;
     Ok(plan)
 }
