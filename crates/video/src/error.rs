@@ -263,9 +263,9 @@ pub enum VideoError {
         expected: String,
     },
     /// An import that must leave nothing out would leave something out.
-    #[error("{count} {what} ({first}); without --strict they are left out and listed")]
+    #[error("{what}: {count} ({first}); without --strict they are left out and listed")]
     Strict {
-        /// What is wrong, readable after a number: "annotated videos are missing" ...
+        /// What is wrong: "annotated videos missing" ...
         what: &'static str,
         /// How many.
         count: usize,

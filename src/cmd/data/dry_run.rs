@@ -28,7 +28,11 @@ pub(super) fn text(options: &ImportOptions, plan: &ImportPlan) -> Result<String,
     row("subjects", different(|row| &row.subject).len().to_string());
     lengths(rows, &mut row);
     if let Some(Annotations::Epic100(files)) = &options.annotations {
-        epic_subsets(files, plan, &mut row)?;
+        // The test rows have no labels.
+        if rows.iter().any(|row| row.labels.iter().any(Option::is_some)) {
+            tails(files, plan, &mut row)?;
+        }
+        unseen(files, plan, &mut row)?;
     }
     list(&mut text, "missing", missing.iter().cloned());
     list(&mut text, "columns ignored", ignored_columns.iter().cloned());
@@ -63,8 +67,8 @@ fn median(sorted: &[f64]) -> Option<f64> {
     Some(if sorted.len() % 2 == 1 { *upper } else { (sorted[sorted.len() / 2 - 1] + upper) / 2.0 })
 }
 
-/// Segments in the subsets by which EPIC-KITCHENS-100 is scored.
-fn epic_subsets(files: &EpicFiles, plan: &ImportPlan, row: &mut impl FnMut(&str, String)) -> Result<(), VideoError> {
+/// Segments of tail classes: one of the subsets by which EPIC-KITCHENS-100 is scored.
+fn tails(files: &EpicFiles, plan: &ImportPlan, row: &mut impl FnMut(&str, String)) -> Result<(), VideoError> {
     let tails = [files.tail(ClassList::Verbs)?, files.tail(ClassList::Nouns)?];
     let is_tail = |segment: &Row, i: usize| {
         let class = segment.labels[i].map(|label| &plan.label_spaces[i].classes[label]);
@@ -79,9 +83,14 @@ fn epic_subsets(files: &EpicFiles, plan: &ImportPlan, row: &mut impl FnMut(&str,
     if tails.iter().all(Option::is_some) {
         row("tail verb or noun", format!("{} segments", count(&|segment| is_tail(segment, 0) || is_tail(segment, 1))));
     }
+    Ok(())
+}
+
+/// Segments of unseen participants: the other subset.
+fn unseen(files: &EpicFiles, plan: &ImportPlan, row: &mut impl FnMut(&str, String)) -> Result<(), VideoError> {
     for (split, participants) in files.unseen()? {
         let names = participants.iter().cloned().collect::<Vec<_>>().join(", ");
-        let num_segments = count(&|segment| participants.contains(&segment.subject));
+        let num_segments = plan.rows.iter().filter(|segment| participants.contains(&segment.subject)).count();
         row(&format!("unseen, {split}"), format!("{} ({names}), in {num_segments} segments", participants.len()));
     }
     Ok(())

@@ -264,6 +264,6 @@ fn epic_lists_hold_each_entry_once() {
     for (from, to) in
         [("3700.5", "0"), ("3700.5", "inf"), ("59.9400599400599", "x"), ("1920x1080", "1920x"), ("x1080", "x0")]
     {
-        refused(epic100::video_info(path(), VIDEO_INFO.replace(from, to).as_bytes()), &format!("line 2, field"));
+        refused(epic100::video_info(path(), VIDEO_INFO.replace(from, to).as_bytes()), "line 2, field");
     }
 }

@@ -123,7 +123,6 @@ pub fn import(
         return Err(VideoError::NothingToImport { path: options.folder.clone(), problem });
     }
     let strict = Strict(options.strict);
-    strict.expect_none("annotated videos are missing", plan.missing.iter().cloned())?;
     let (mut writer, begin) = ClipStoreWriter::begin_shard(&options.store, options.frames, options.shard)?;
     let num_kept = resume::keep_unchanged(&mut writer, &plan.files)?;
     on_event(Event::Start { begin: &begin, num_files: plan.files.len(), num_kept });
@@ -154,7 +153,7 @@ pub fn import(
     finish(writer, plan, options)
 }
 
-const REJECTED: &str = "files are no usable videos";
+const REJECTED: &str = "files that are no usable videos";
 
 /// Whether a strict import was asked for.
 #[derive(Clone, Copy)]
@@ -213,7 +212,7 @@ fn finish(writer: ClipStoreWriter, plan: ImportPlan, options: &ImportOptions) ->
         }
     }
     let dropped_lines = dropped.iter().map(|Dropped { segment, reason }| format!("{segment}: {reason}"));
-    Strict(options.strict).expect_none("annotated segments do not fit their videos", dropped_lines)?;
+    Strict(options.strict).expect_none("annotated segments that do not fit their videos", dropped_lines)?;
     // By video, whatever the order of the annotations: shards put together are then the undivided import.
     segments.sort_by_key(|segment| segment.video);
     let (num_videos, rejected) = (writer.videos().len(), writer.rejected().to_vec());

@@ -22,6 +22,9 @@ const PARCEL_BYTES: usize = 1 << 20;
 /// Parcels that a file may have waiting.
 const NUM_PARCELS: usize = 32;
 
+/// Takes a file's name and, where it was rejected, the reason. An error ends the import.
+pub(super) type OnFile<'a> = dyn FnMut(&str, Option<&str>) -> Result<(), VideoError> + 'a;
+
 /// What every worker needs to know.
 pub(super) struct Job<'a> {
     pub(super) ffmpeg: &'a Ffmpeg,
@@ -44,12 +47,12 @@ enum End {
     Stopped,
 }
 
-/// Decodes all files into the store; `false` when it was interrupted. An error of `on_file` ends it too.
+/// Decodes all files into the store; `false` when it was interrupted.
 pub(super) fn run(
     job: &Job<'_>,
     num_workers: usize,
     writer: &mut ClipStoreWriter,
-    on_file: &mut dyn FnMut(&str, Option<&str>) -> Result<(), VideoError>,
+    on_file: &mut OnFile<'_>,
 ) -> Result<bool, VideoError> {
     let next = AtomicUsize::new(0);
     // Two files per worker may be begun and not yet written: enough to keep workers busy, and a bound on memory.

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::{ImportOptions, filter, folder};
+use super::{ImportOptions, Strict, filter, folder};
 use crate::annotations::Row;
 use crate::{LabelSpace, Shard, VideoError};
 
@@ -33,7 +33,8 @@ pub struct ImportPlan {
 ///
 /// # Errors
 /// [`VideoError::Annotation`], [`VideoError::Option`] for a filter that names what is not there,
-/// [`VideoError::NothingToImport`] where the filters leave nothing, and what the disk says.
+/// [`VideoError::NothingToImport`] where the filters leave nothing, [`VideoError::Strict`] for missing videos in a strict
+/// import, and what the disk says.
 pub fn plan_import(options: &ImportOptions) -> Result<ImportPlan, VideoError> {
     let mut plan = match &options.annotations {
         None => folder::plan(&options.folder)?,
@@ -54,6 +55,7 @@ pub fn plan_import(options: &ImportOptions) -> Result<ImportPlan, VideoError> {
         };
         return Err(VideoError::NothingToImport { path: options.folder.clone(), problem });
     }
+    Strict(options.strict).expect_none("annotated videos missing", plan.missing.iter().cloned())?;
     take_shard(&mut plan, options)?;
     Ok(plan)
 }

@@ -189,7 +189,7 @@ fn a_strict_import_ends_at_a_rejected_file_until_it_is_replaced() {
     // The second time the verdict is known from the first.
     for _ in 0..2 {
         let said = run(&options).unwrap_err().to_string();
-        assert!(said.starts_with("1 files are no usable videos (b.mp4: not a media file"), "{said}");
+        assert!(said.starts_with("files that are no usable videos: 1 (b.mp4: not a media file"), "{said}");
         assert!(!options.store.exists());
     }
     std::fs::copy(dir.path().join("videos/a.mp4"), bad).unwrap();

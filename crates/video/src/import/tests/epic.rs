@@ -80,7 +80,7 @@ fn a_class_name_of_two_label_spaces_needs_the_name_of_its_space() {
 fn a_strict_import_refuses_what_is_missing_before_it_decodes() {
     let (dir, options) = epic();
     let said = run(&ImportOptions { strict: true, ..options }).unwrap_err().to_string();
-    assert!(said.starts_with("1 annotated videos are missing (P02_01)"), "{said}");
+    assert!(said.starts_with("annotated videos missing: 1 (P02_01)"), "{said}");
     assert!(!dir.path().join("clips.h5.journal").exists());
 }
 
@@ -89,7 +89,10 @@ fn a_strict_import_ends_at_a_segment_beyond_its_video_and_goes_on_without_strict
     let (dir, options) = epic();
     std::fs::copy(dir.path().join("videos/P01_01.mp4"), dir.path().join("videos/P02_01.mp4")).unwrap();
     let said = run(&ImportOptions { strict: true, ..options.clone() }).unwrap_err().to_string();
-    assert!(said.starts_with("1 annotated segments do not fit their videos (P01_02_0: it starts at 5.000 s"), "{said}");
+    assert!(
+        said.starts_with("annotated segments that do not fit their videos: 1 (P01_02_0: it starts at 5.000 s"),
+        "{said}"
+    );
     assert!(!options.store.exists());
     let mut kept = 0;
     let mut on_event = |event: Event<'_>| {
