@@ -110,3 +110,25 @@ fn a_clip_store_is_not_a_token_store() {
     let said = TokenStore::open(&path).unwrap_err().to_string();
     assert!(said.ends_with("is a clip store, but a token store is wanted here"), "{said}");
 }
+
+#[test]
+fn the_filling_of_short_segments_is_recorded_and_old_stores_held_the_last_frame() {
+    let (_dir, path) = path();
+    let looped = TokenHeader { short: Short::Loop, ..header() };
+    let (mut writer, _) = TokenWriter::begin(&path, &looped).unwrap();
+    writer.append(&tokens(0, 8)).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(TokenStore::open(&path).unwrap().header(), &looped);
+    File::open_rw(&path).unwrap().delete_attr("short").unwrap();
+    assert_eq!(TokenStore::open(&path).unwrap().header(), &header());
+}
+
+#[test]
+fn a_part_of_every_latent_frame_is_cut_out() {
+    // Two latent frames of 3 x 4 tokens, numbered; rows 1 and 2, columns 2 and 3.
+    let codes: Vec<u32> = (0..24).collect();
+    let whole = Tokens { priorities: codes.iter().map(|code| *code as f32).collect(), codes };
+    let part = whole.cut([3, 4], ([1, 2], [2, 2]));
+    assert_eq!(part.codes, [6, 7, 10, 11, 18, 19, 22, 23]);
+    assert_eq!(part.priorities, [6.0, 7.0, 10.0, 11.0, 18.0, 19.0, 22.0, 23.0]);
+}
