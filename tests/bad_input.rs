@@ -132,7 +132,7 @@ fn augmentation_that_moves_pixels_off_stored_codes_is_refused() {
     let folder = stores();
     for (set, remedy) in [
         (r#"augment.flip={kind="horizontal",probability=0.5}"#, "set it to none"),
-        (r#"augment.crop={kind="multi_scale",scales=[1.0,0.75]}"#, "\"centre\" and \"random\""),
+        (r#"augment.crop={kind="multi_scale",scales=[1.0,0.75]}"#, "\"centre\" or \"random\""),
         ("augment.instants=random", "\"middle\""),
     ] {
         let setting = set.split('=').next().unwrap();

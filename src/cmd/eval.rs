@@ -173,14 +173,15 @@ impl Encoder {
         let mut progress = Progress::new(&format!("features, {name}"), (requests.len() / num_views) as u64);
         let (mut x_nd, mut labels, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         for views in requests.chunks(num_views) {
-            let mut sum = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+            let mut seen = Vec::with_capacity(num_views);
             for _ in views {
                 if session.interrupted() {
                     return Err(Interrupted("no result was written".to_owned()).into());
                 }
-                sum = sum + self.encode(&loader.next().context("the loader ended before the store")??)?;
+                seen.push(self.encode(&loader.next().context("the loader ended before the store")??)?);
             }
-            x_nd.extend(Vec::<f32>::try_from(sum / num_views as f64)?);
+            let mean = Tensor::stack(&seen, 0).mean_dim([0i64].as_slice(), false, Kind::Float);
+            x_nd.extend(Vec::<f32>::try_from(mean)?);
             let index = views[0].segment;
             let segment = &store.segments()[index];
             labels.extend(clips.label(index));

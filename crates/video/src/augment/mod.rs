@@ -1,6 +1,7 @@
-//! Variation of training clips. Every choice is a pure function of (seed, epoch, item) and its own purpose, is made once
-//! per clip, and is the same for all its frames. Operations work on u8 frames in the loading threads, in timm's order:
-//! crop, flip, colour, RandAugment, erasing. (VideoMAE's fine-tuning applies RandAugment before the crop.)
+//! Variation of training clips. Every choice is a pure function of (seed, epoch, item) and its own purpose; but for the
+//! instants of its frames each is made once per clip and is the same for all frames. Operations work on u8 frames in the
+//! loading threads, in timm's order: crop, flip, colour, RandAugment, erasing. (VideoMAE's fine-tuning applies
+//! RandAugment before the crop.)
 //!
 //! Beside stored tokens nothing may move pixels off the codes that were made from them: [`Augment::expect_in_register`].
 
@@ -46,7 +47,7 @@ impl Augment {
         let AugmentConfig { crop, flip, instants, rand_augment, .. } = &self.config;
         let refused = |setting, remedy| Err(VideoError::OutOfRegister { setting, remedy });
         if !matches!(crop, Crop::Centre {} | Crop::Random {}) {
-            return refused("augment.crop", r#"only "centre" and "random" crops do not resize"#);
+            return refused("augment.crop", r#"take "centre" or "random", which do not resize"#);
         }
         if !matches!(flip, Flip::None {}) {
             return refused("augment.flip", "set it to none");

@@ -88,8 +88,7 @@ impl<'a> Wanted<'a> {
             View::CENTRE => spare.map(|spare| spare / 2),
             View::Drawn(draw) => augment.token_place(spare, draw),
             View::Fixed { .. } => {
-                let remedy = "views other than the centre need a source without a token store";
-                return Err(VideoError::OutOfRegister { setting: "the view", remedy });
+                return Err(VideoError::OutOfRegister { setting: "the view", remedy: "take the centre" });
             }
         };
         let step = patch.t as usize;

@@ -29,7 +29,7 @@ impl Part {
     /// an only one is in the middle.
     pub fn start(self, last: usize) -> usize {
         let (index, gaps) = (self.index as usize, (self.of as usize).saturating_sub(1));
-        if gaps == 0 { last / 2 } else { index * last / gaps }
+        (index * last).checked_div(gaps).unwrap_or(last / 2)
     }
 }
 

@@ -45,7 +45,6 @@ pub struct TokenHeader {
     /// Frames per clip, which short timelines were filled up to.
     pub num_frames: i64,
     /// What they were filled with. Stores from before this setting held the last frame.
-    #[serde(default)]
     pub short: Short,
 }
 
@@ -115,10 +114,7 @@ impl TokenHeader {
             size_px: h5::number(file, "size_px")?,
             sampling: from_json(&h5::text(file, "sampling")?)?,
             num_frames: h5::number(file, "num_frames")?,
-            short: match file.attr_names()?.iter().any(|name| name == "short") {
-                true => from_json(&h5::text(file, "short")?)?,
-                false => Short::default(),
-            },
+            short: from_json(&h5::text(file, "short")?)?,
         };
         let [_, height, width] = header.patch;
         let whole = header.patch.iter().all(|step| *step > 0)

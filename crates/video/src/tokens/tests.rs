@@ -124,3 +124,23 @@ fn a_changed_token_is_found_in_its_segment() {
     file.close().unwrap();
     assert_eq!(damaged().iter().map(|damaged| damaged.part.as_str()).collect::<Vec<_>>(), ["segment 1"]);
 }
+
+#[test]
+fn the_filling_of_short_segments_is_recorded() {
+    let (_dir, path) = path();
+    let looped = TokenHeader { short: Short::Loop, ..header() };
+    let (mut writer, _) = TokenWriter::begin(&path, &looped).unwrap();
+    writer.append(&tokens(0, 8)).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(TokenStore::open(&path).unwrap().header(), &looped);
+}
+
+#[test]
+fn a_part_of_every_latent_frame_is_cut_out() {
+    // Two latent frames of 3 x 4 tokens, numbered; rows 1 and 2, columns 2 and 3.
+    let codes: Vec<u32> = (0..24).collect();
+    let whole = Tokens { priorities: codes.iter().map(|code| *code as f32).collect(), codes };
+    let part = whole.cut([3, 4], ([1, 2], [2, 2]));
+    assert_eq!(part.codes, [6, 7, 10, 11, 18, 19, 22, 23]);
+    assert_eq!(part.priorities, [6.0, 7.0, 10.0, 11.0, 18.0, 19.0, 22.0, 23.0]);
+}
