@@ -44,7 +44,7 @@ pub struct TokenHeader {
     pub sampling: Sampling,
     /// Frames per clip, which short timelines were filled up to.
     pub num_frames: i64,
-    /// What they were filled with. Stores from before this setting held the last frame.
+    /// What they were filled with.
     pub short: Short,
 }
 
@@ -117,8 +117,9 @@ impl TokenHeader {
             short: from_json(&h5::text(file, "short")?)?,
         };
         let [_, height, width] = header.patch;
-        let whole = header.patch.iter().all(|step| *step > 0)
-            && header.size_px > 0
+        // What `ClipSpec::check` allows: products of these cannot overflow.
+        let whole = header.patch.iter().all(|step| (1..=1 << 16).contains(step))
+            && (1..=1 << 16).contains(&header.size_px)
             && header.size_px % height == 0
             && header.size_px % width == 0;
         if whole { Ok(header) } else { Err(hdf5::Error::from("patch or size_px is out of range")) }
