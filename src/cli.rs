@@ -54,6 +54,10 @@ pub(crate) enum DataCommand {
     Info(InfoArgs),
     /// Write a clip store's frames and tables as plain files.
     Export(ExportArgs),
+    /// Decode everything as training would, and look for videos that are there twice.
+    ///
+    /// Exit code 0: nothing wrong; 1: an overlap, a damaged store, or a difference to --against; 2: bad input.
+    Check(CheckArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -121,9 +125,46 @@ pub(crate) struct ImportArgs {
     /// Leave out videos of these labels (comma separated).
     #[arg(long, value_delimiter = ',')]
     pub(crate) exclude_labels: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+/// What one file may cost before it is rejected.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct LimitArgs {
     /// Seconds that one video may take to decode.
     #[arg(long, default_value_t = 600)]
     pub(crate) time_limit_secs: u64,
+    /// GiB that the frames of one video may take, decoded (an hour of 60 frames per second at 256 pixels takes 70).
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) byte_limit_gib: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Folders of videos and clip stores (.h5): training and test data together.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Preset whose `[clip]` the segments of clip stores are read by.
+    #[arg(long, default_value = "lvmae-b-128f")]
+    pub(crate) preset: String,
+    /// Change one setting: `--set clip.num_frames=32`. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) sets: Vec<String>,
+    /// Write every verdict into this CSV.
+    #[arg(long)]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Compare with the manifest of an earlier check.
+    #[arg(long, value_name = "OLD.csv")]
+    pub(crate) against: Option<PathBuf>,
+    /// Rejected files, too, end with exit code 1.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! `longvid data`: import, look into and export clip stores.
 
+mod check;
 mod export;
 
 use std::collections::BTreeMap;
@@ -9,13 +10,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use video::{
-    Annotations, Begin, ClipStore, Event, ImportOptions, ImportReport, Rejected, StoreOptions, TokenStore, Video,
+    Annotations, Begin, ClipStore, DecodeLimits, Event, ImportOptions, ImportReport, Rejected, StoreOptions, TokenStore, Video,
     VideoError,
 };
 
+pub(crate) use self::check::check;
 pub(crate) use self::export::export;
 use super::training::say;
-use crate::cli::{ImportArgs, InfoArgs};
+use crate::cli::{ImportArgs, InfoArgs, LimitArgs};
 use crate::progress::Progress;
 use crate::session::{Session, num_cores};
 
@@ -32,7 +34,7 @@ pub(crate) fn import(args: &ImportArgs, session: &Session) -> anyhow::Result<()>
         groups: args.groups.as_ref().map(|groups| groups.iter().cloned().collect()),
         exclude_labels: args.exclude_labels.iter().cloned().collect(),
         frames: StoreOptions { short_side_px: args.short_side, max_frames_per_sec: args.max_fps },
-        time_limit: Duration::from_secs(args.time_limit_secs),
+        limits: decode_limits(args.limits),
         num_workers: num_cores().max(1) as usize,
     };
     let mut progress: Option<Progress> = None;
@@ -57,6 +59,15 @@ pub(crate) fn import(args: &ImportArgs, session: &Session) -> anyhow::Result<()>
         bar.finish(&format!("{:?} written", args.out));
     }
     Ok(say(summary(&report).trim_end())?)
+}
+
+/// The limits that were typed; the others as they are.
+fn decode_limits(args: LimitArgs) -> DecodeLimits {
+    DecodeLimits {
+        time: Duration::from_secs(args.time_limit_secs),
+        decoded_bytes: u64::from(args.byte_limit_gib) << 30,
+        ..DecodeLimits::default()
+    }
 }
 
 fn summary(report: &ImportReport) -> String {

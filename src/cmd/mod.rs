@@ -22,6 +22,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Data(DataCommand::Import(args)) => data::import(&args, session),
         Command::Data(DataCommand::Info(args)) => data::info(&args),
         Command::Data(DataCommand::Export(args)) => data::export(&args),
+        Command::Data(DataCommand::Check(args)) => data::check(&args, session),
         Command::Tokenizer(TokenizerCommand::Train(args)) => tokenizer::train(&args, session),
         Command::Tokenizer(TokenizerCommand::Encode(args)) => tokenizer::encode(&args, session),
         Command::Tokenizer(TokenizerCommand::Reconstruct(args)) => tokenizer::reconstruct(&args, session),

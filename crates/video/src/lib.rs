@@ -28,7 +28,7 @@ mod store;
 pub mod synth;
 mod tokens;
 
-pub use decode::{DecodeOptions, Decoded, Frame, Reject, Verdict, decode};
+pub use decode::{DecodeLimits, DecodeOptions, Decoded, Frame, Notes, Reject, Verdict, decode};
 pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;
 pub use h5::hdf5_version;

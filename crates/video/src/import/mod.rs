@@ -10,12 +10,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 pub use annotations::Annotations;
 use serde::Serialize;
 
-use crate::{Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, Rejected, Segment, StoreOptions, Video, VideoError};
+use crate::{
+    Begin, ClipStoreWriter, DecodeLimits, DecodeOptions, Ffmpeg, Rejected, Segment, StoreOptions, Video, VideoError,
+};
 
 /// What to import, and how.
 #[derive(Clone, Debug)]
@@ -32,8 +33,8 @@ pub struct ImportOptions {
     pub exclude_labels: BTreeSet<String>,
     /// Frame size and rate.
     pub frames: StoreOptions,
-    /// How long ffmpeg may keep us waiting for one file.
-    pub time_limit: Duration,
+    /// What one file may cost.
+    pub limits: DecodeLimits,
     /// Files decoded at the same time.
     pub num_workers: usize,
 }
@@ -148,7 +149,7 @@ pub fn import(
     let decode = DecodeOptions {
         short_side_px: options.frames.short_side_px,
         max_frames_per_sec: options.frames.max_frames_per_sec,
-        time_limit: options.time_limit,
+        limits: options.limits,
     };
     let job = pipeline::Job { ffmpeg: &ffmpeg, files: &listing.files[num_kept..], decode: &decode, interrupt };
     let mut num_done = num_kept;
