@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use video::{
-    Annotations, Begin, ClipStore, DecodeLimits, Event, ImportOptions, ImportReport, Rejected, StoreOptions, TokenStore, Video,
-    VideoError,
+    Annotations, Begin, ClipStore, DecodeLimits, Event, ImportOptions, ImportReport, Rejected, StoreOptions,
+    TokenStore, Video, VideoError,
 };
 
 pub(crate) use self::check::check;

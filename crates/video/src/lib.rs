@@ -14,6 +14,7 @@
 //!
 //! A file either is whole or is rejected with a reason; nothing is replaced by another clip in silence.
 
+mod check;
 mod decode;
 mod error;
 mod ffmpeg;
@@ -28,6 +29,10 @@ mod store;
 pub mod synth;
 mod tokens;
 
+pub use check::{
+    Change, ChangeKind, CheckOptions, CheckReport, CheckStep, Evidence, Manifest, ManifestRow, Outcome, Overlap, Place,
+    RowKind, Shape, SharedGroup, check,
+};
 pub use decode::{DecodeLimits, DecodeOptions, Decoded, Frame, Notes, Reject, Verdict, decode};
 pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;

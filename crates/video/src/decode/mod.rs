@@ -30,6 +30,8 @@ pub struct Frame<'a> {
     pub width_px: u32,
     /// Height.
     pub height_px: u32,
+    /// When it begins to be shown, seconds from the file's first picture on.
+    pub start_secs: f64,
     /// `[height_px, width_px, 3]`, row-major, `0..=255`.
     pub rgb: &'a [u8],
 }
@@ -53,7 +55,12 @@ pub fn decode(
     let rate =
         options.max_frames_per_sec.map(Rate::near).filter(|cap| cap.get() < source_rate.get()).unwrap_or(source_rate);
     let expected = (probe.num_packets as f64 * rate.get() / source_rate.get()).round() as u64;
-    let bounds = Bounds { short_side_px: options.short_side_px, expected, limit_bytes: limits.decoded_bytes };
+    let bounds = Bounds {
+        short_side_px: options.short_side_px,
+        expected,
+        limit_bytes: limits.decoded_bytes,
+        frames_per_sec: rate.get(),
+    };
     let mut command = command(ffmpeg, path, rate, options);
     let (read, exit) = child::run(&mut command, limits, |out| read_frames(out, &bounds, on_frame))
         .map_err(|source| VideoError::NoFfmpeg { program: ffmpeg.program().to_owned(), source })?;

@@ -11,6 +11,8 @@ pub(super) struct Bounds {
     pub(super) short_side_px: u32,
     /// Frames that the container promises.
     pub(super) expected: u64,
+    /// Constant rate of the frames.
+    pub(super) frames_per_sec: f64,
     /// Most bytes of all frames together.
     pub(super) limit_bytes: u64,
 }
@@ -48,8 +50,9 @@ pub(super) fn read_frames(
         if out.read_exact(&mut rgb).is_err() {
             break;
         }
+        let start_secs = f64::from(seen.num_frames) / bounds.frames_per_sec;
         seen.num_frames += 1;
-        if on_frame(Frame { width_px, height_px, rgb: &rgb }).is_break() {
+        if on_frame(Frame { width_px, height_px, start_secs, rgb: &rgb }).is_break() {
             return Ended::Stopped;
         }
     }

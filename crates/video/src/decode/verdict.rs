@@ -147,3 +147,27 @@ pub enum Reject {
     #[error("the name is not UTF-8")]
     NameNotUtf8,
 }
+
+impl Reject {
+    /// The kind of reason in a few words, the same for every file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Reject::NotMedia { .. } => "not a media file",
+            Reject::NotVideo { .. } => "not a video file",
+            Reject::NoVideoStream => "no video stream",
+            Reject::NoFrames => "no frames",
+            Reject::SingleFrame => "only one frame",
+            Reject::BadRate { .. } => "no usable rate",
+            Reject::BadSize { .. } => "too small or too long a frame",
+            Reject::TooManyPixels { .. } => "too many pixels",
+            Reject::TooManyBytes { .. } => "too many bytes",
+            Reject::SizeChanges { .. } => "frame size changes",
+            Reject::EndsEarly { .. } => "ends early",
+            Reject::FewerFrames { .. } => "frames are missing",
+            Reject::DecoderErrors { .. } => "decoder errors",
+            Reject::Failed { .. } => "ffmpeg failed",
+            Reject::TimeLimit { .. } => "took too long",
+            Reject::NameNotUtf8 => "name not UTF-8",
+        }
+    }
+}

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 pub use annotations::Annotations;
+pub(crate) use folder::files;
+pub(crate) use resume::hash_file;
 use serde::Serialize;
 
 use crate::{
@@ -92,10 +94,10 @@ pub struct ImportReport {
 
 /// A file to decode.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Source {
+pub(crate) struct Source {
     /// Path relative to the folder; what is not UTF-8 in it is replaced.
-    name: String,
-    path: PathBuf,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
 }
 
 /// A segment as annotated, before its video is decoded.
