@@ -2,12 +2,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use spec::{ClipGeometry, ClipSpec, Sampling, Short};
 use video::synth::{DiveOptions, synth_dives};
-use video::{Augment, ClipRequest, ClipSource, ClipStore, ImportOptions, StoreOptions, View, load_clip};
+use video::{Augment, ClipRequest, ClipSource, ClipStore, DecodeLimits, ImportOptions, StoreOptions, View, load_clip};
 
 /// One clip from a store on disk to pixels, on one thread: reading, JPEG decoding, scaling to 64 x 64.
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -50,7 +49,7 @@ fn store(folder: &Path) -> ClipStore {
         groups: None,
         exclude_labels: BTreeSet::new(),
         frames: StoreOptions { short_side_px: 96, max_frames_per_sec: None },
-        time_limit: Duration::from_secs(60),
+        limits: DecodeLimits::default(),
         num_workers: 2,
         strict: false,
     };

@@ -1,5 +1,6 @@
 //! What can be typed. Types only: what a command does stands in `cmd`.
 
+mod check;
 mod import;
 mod synth;
 
@@ -7,7 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::import::{ImportArgs, ImportCommand};
+pub(crate) use self::check::CheckArgs;
+pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::synth::{DivesArgs, KitchensArgs, SynthCommand};
 
 /// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
@@ -67,6 +69,10 @@ pub(crate) enum DataCommand {
     Append(AppendArgs),
     /// Write a clip store's frames and tables as plain files.
     Export(ExportArgs),
+    /// Decode everything as training would, and look for videos that are there twice.
+    ///
+    /// Exit code 0: nothing wrong; 1: an overlap, a damaged store, or a difference to --against; 2: bad input.
+    Check(CheckArgs),
 }
 
 #[derive(Debug, Args)]

@@ -91,13 +91,23 @@ pub(crate) struct ImportArgs {
     /// Leave out segments of these classes (comma separated; `verb:take` where a verb and a noun are called so).
     #[arg(long, value_delimiter = ',')]
     pub(crate) exclude_labels: Vec<String>,
-    /// Seconds that one video may take to decode.
-    #[arg(long, default_value_t = 600)]
-    pub(crate) time_limit_secs: u64,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// End at the first video that is missing or unusable, instead of listing it.
     #[arg(long)]
     pub(crate) strict: bool,
     /// Read and check the annotations, print what would be imported, and stop.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// What one file may cost before it is rejected.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct LimitArgs {
+    /// Seconds that one video may take to decode.
+    #[arg(long, default_value_t = 600)]
+    pub(crate) time_limit_secs: u64,
+    /// GiB that the frames of one video may take, decoded (an hour of 60 frames per second at 256 pixels takes 70).
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) byte_limit_gib: u32,
 }

@@ -1,5 +1,6 @@
 //! `longvid data`: import, look into and export clip stores.
 
+mod check;
 mod dry_run;
 mod export;
 mod import;
@@ -12,6 +13,7 @@ use std::path::Path;
 use serde_json::json;
 use video::{ClipStore, Rejected, Segment, TokenStore, Video, VideoError};
 
+pub(crate) use self::check::check;
 pub(crate) use self::export::export;
 pub(crate) use self::import::import;
 use super::training::say;

@@ -26,6 +26,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Data(DataCommand::Merge(args)) => data::stores::merge(&args, session),
         Command::Data(DataCommand::Append(args)) => data::stores::append(&args, session),
         Command::Data(DataCommand::Export(args)) => data::export(&args),
+        Command::Data(DataCommand::Check(args)) => data::check(&args, session),
         Command::Tokenizer(TokenizerCommand::Train(args)) => tokenizer::train(&args, session),
         Command::Tokenizer(TokenizerCommand::Encode(args)) => tokenizer::encode(&args, session),
         Command::Tokenizer(TokenizerCommand::Reconstruct(args)) => tokenizer::reconstruct(&args, session),

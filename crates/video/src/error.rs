@@ -272,6 +272,18 @@ pub enum VideoError {
         /// The first of them.
         first: String,
     },
+    /// A manifest of an earlier check is not as it was written.
+    #[error("manifest {path:?}, line {line}, field {field:?}: {problem}; make it again with `longvid data check`")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: u64,
+        /// The column, or what else is wrong.
+        field: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
     /// An option has a value that makes no sense.
     #[error("{option} = {value} is out of range: it must be {rule}")]
     Option {

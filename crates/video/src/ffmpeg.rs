@@ -39,6 +39,9 @@ impl Ffmpeg {
         command.args(["-nostdin", "-hide_banner"]);
         // A ctrl-C in the terminal is for us: a child that also got it would leave a file that looks damaged.
         command.process_group(0);
+        // A statically linked ffmpeg that loads the system's character converters, as it does for the programme names of
+        // MPEG transport streams, crashes where its C library is another than the system's. There are none here.
+        command.env("GCONV_PATH", "/dev/null");
         command
     }
 

@@ -17,6 +17,7 @@
 
 pub mod annotations;
 mod augment;
+mod check;
 mod decode;
 mod error;
 mod ffmpeg;
@@ -32,7 +33,11 @@ pub mod synth;
 mod tokens;
 
 pub use augment::{Augment, AugmentConfig, Colour, Crop, Erasing, Fill, Flip, InstantChoice, OpSet, RandAugment};
-pub use decode::{DecodeOptions, Decoded, Frame, Reject, Verdict, decode};
+pub use check::{
+    Change, ChangeKind, CheckOptions, CheckReport, CheckStep, Evidence, Manifest, ManifestRow, Outcome, Overlap, Place,
+    RowKind, Shape, SharedGroup, check,
+};
+pub use decode::{DecodeLimits, DecodeOptions, Decoded, Frame, Notes, Reject, Verdict, decode};
 pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;
 pub use h5::hdf5_version;

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use video::{Annotations, Begin, EpicFiles, Event, ImportOptions, ImportReport, StoreOptions, plan_import};
+use video::{
+    Annotations, Begin, DecodeLimits, EpicFiles, Event, ImportOptions, ImportReport, StoreOptions, plan_import,
+};
 
 use super::super::training::say;
 use super::{dry_run, list, rejected_line};
-use crate::cli::{ImportArgs, ImportCommand};
+use crate::cli::{ImportArgs, ImportCommand, LimitArgs};
 use crate::progress::Progress;
 use crate::session::{Session, num_cores};
 
@@ -49,9 +51,18 @@ fn options(videos: &Path, annotations: Option<Annotations>, args: &ImportArgs) -
         exclude_labels: args.exclude_labels.iter().cloned().collect(),
         frames: StoreOptions { short_side_px: args.short_side, max_frames_per_sec: args.max_fps },
         shard: args.shard,
-        time_limit: Duration::from_secs(args.time_limit_secs),
+        limits: decode_limits(args.limits),
         num_workers: num_cores().max(1) as usize,
         strict: args.strict,
+    }
+}
+
+/// The limits that were typed; the others as they are.
+pub(super) fn decode_limits(args: LimitArgs) -> DecodeLimits {
+    DecodeLimits {
+        time: Duration::from_secs(args.time_limit_secs),
+        decoded_bytes: u64::from(args.byte_limit_gib) << 30,
+        ..DecodeLimits::default()
     }
 }
 

@@ -1,7 +1,6 @@
 use std::io::Read;
 
-use super::Frame;
-use crate::jpeg;
+use crate::jpeg::{self, Extent};
 
 /// Bytes asked from the pipe at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -22,7 +21,7 @@ impl<R: Read> Pictures<R> {
     }
 
     /// The next picture; `None` at the end of the stream or where it is no JPEG any more.
-    pub(super) fn next(&mut self) -> std::io::Result<Option<Frame<'_>>> {
+    pub(super) fn next(&mut self) -> std::io::Result<Option<(Extent, &[u8])>> {
         let outline = loop {
             match jpeg::outline(&self.buffer[self.taken..]) {
                 jpeg::Outline::Whole(outline) => break outline,
@@ -36,7 +35,7 @@ impl<R: Read> Pictures<R> {
         };
         let jpeg = self.taken..self.taken + outline.num_bytes;
         self.taken = jpeg.end;
-        Ok(Some(Frame { width_px: outline.width_px, height_px: outline.height_px, jpeg: &self.buffer[jpeg] }))
+        Ok(Some((outline, &self.buffer[jpeg])))
     }
 
     /// `false` at the end of the stream.
@@ -75,14 +74,14 @@ mod tests {
         for step in [1, 7, 100, stream.len()] {
             let mut pictures = Pictures::new(Drip(&stream, step));
             for jpeg in &jpegs {
-                let frame = pictures.next().unwrap().unwrap();
-                assert!(frame.jpeg == jpeg, "step {step}");
-                assert_eq!(frame.width_px, jpeg::decode(jpeg).unwrap().width_px);
+                let (extent, bytes) = pictures.next().unwrap().unwrap();
+                assert!(bytes == jpeg, "step {step}");
+                assert_eq!(extent.width_px, jpeg::decode(jpeg).unwrap().width_px);
             }
             assert!(pictures.next().unwrap().is_none());
         }
         let cut = &stream[..stream.len() - 1];
         let mut pictures = Pictures::new(cut);
-        assert_eq!(std::iter::from_fn(|| pictures.next().unwrap().map(|frame| frame.width_px)).count(), 2);
+        assert_eq!(std::iter::from_fn(|| pictures.next().unwrap().map(|(extent, _)| extent)).count(), 2);
     }
 }

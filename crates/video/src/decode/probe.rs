@@ -1,9 +1,9 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::time::Duration;
 
-use super::{MIN_SIDE_PX, Reject, child};
+use super::{DecodeLimits, MIN_SIDE_PX, Reject, child, open_input};
 use crate::{Ffmpeg, VideoError};
 
 /// Readers of ffmpeg that turn text, still pictures or lists of other files into "video".
@@ -17,7 +17,7 @@ const DISCARD: u32 = 4;
 pub(super) struct Probe {
     /// Packets of the video stream, one per frame.
     pub(super) num_packets: u64,
-    /// Average rate over the whole stream.
+    /// Average rate from the first frame to the last.
     pub(super) frames_per_sec: f64,
 }
 
@@ -26,22 +26,28 @@ pub(super) struct Probe {
 struct Stream {
     secs_per_tick: f64,
     num_packets: u64,
-    first_tick: Option<i64>,
+    /// When the first and the last packet are shown.
+    shown_ticks: Option<(i64, i64)>,
     end_tick: i64,
 }
 
 /// Lists the packets of the file's streams; [`Reject`] when that is already enough to refuse it.
-pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path, limit: Duration) -> Result<Result<Probe, Reject>, VideoError> {
+pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path, limits: &DecodeLimits) -> Result<Result<Probe, Reject>, VideoError> {
     if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
         return Ok(Err(Reject::NotMedia { said: "the file is empty".to_owned() }));
     }
-    let mut command = ffmpeg.command();
-    command.args(["-nostats", "-protocol_whitelist", "file", "-i"]).arg(input(path));
+    let mut command = open_input(ffmpeg, path, limits);
     command.args(["-map", "0:V:0", "-map", "0:a?", "-c", "copy", "-f", "framecrc", "pipe:1"]);
-    let (streams, exit) = child::run(&mut command, limit, read_packets)
+    let (streams, exit) = child::run(&mut command, limits, read_packets)
         .map_err(|source| VideoError::NoFfmpeg { program: ffmpeg.program().to_owned(), source })?;
     if exit.timed_out {
-        return Ok(Err(Reject::TimeLimit { limit_secs: limit.as_secs() }));
+        return Ok(Err(Reject::TimeLimit { limit_secs: limits.time.as_secs() }));
+    }
+    if let Some(signal) = exit.status.signal() {
+        return Ok(Err(Reject::Failed { how: format!("signal {signal}") }));
+    }
+    if let Some((width_px, height_px)) = exit.stderr.lines().find_map(oversize) {
+        return Ok(Err(Reject::TooManyPixels { width_px, height_px, limit_px: limits.source_px }));
     }
     Ok(judge(&exit.stderr, &streams))
 }
@@ -92,8 +98,9 @@ fn add_packet(streams: &mut [Stream], line: &str) {
     // Some AVI packets have no presentation time; ffmpeg prints "NOPTS" or the smallest number.
     let known = |tick: Result<i64, _>| tick.ok().filter(|tick| *tick > i64::MIN / 2);
     if let Some(tick) = known(pts).or_else(|| known(dts)) {
-        stream.first_tick = Some(stream.first_tick.map_or(tick, |first| first.min(tick)));
-        stream.end_tick = stream.end_tick.max(tick + ticks.unwrap_or(0).max(0));
+        let (first, last) = stream.shown_ticks.unwrap_or((tick, tick));
+        stream.shown_ticks = Some((first.min(tick), last.max(tick)));
+        stream.end_tick = stream.end_tick.max(tick.saturating_add(ticks.unwrap_or(0).max(0)));
     }
 }
 
@@ -116,11 +123,13 @@ fn judge(said: &str, streams: &[Stream]) -> Result<Probe, Reject> {
         return Err(Reject::BadSize { width_px, height_px });
     }
     let Some(video) = streams.first().filter(|stream| stream.num_packets > 0) else { return Err(Reject::NoFrames) };
-    let span_secs = (video.end_tick - video.first_tick.unwrap_or(0)) as f64 * video.secs_per_tick;
     if video.num_packets == 1 {
         return Err(Reject::SingleFrame);
     }
-    let measured = video.num_packets as f64 / span_secs;
+    let (first, last) = video.shown_ticks.unwrap_or_default();
+    // How long the last frame lasts does not count: cutting tools stretch it.
+    let span_secs = last.saturating_sub(first) as f64 * video.secs_per_tick;
+    let measured = (video.num_packets - 1) as f64 / span_secs;
     // Times in whole milliseconds blur the rate of a short file; the container may know better.
     let blur = 2e-4 + 2.0 * video.secs_per_tick / span_secs;
     let said_rate = line.split(", ").find_map(|field| field.strip_suffix(" fps")?.parse::<f64>().ok());
@@ -138,6 +147,11 @@ fn judge(said: &str, streams: &[Stream]) -> Result<Probe, Reject> {
         }
     }
     Ok(Probe { num_packets: video.num_packets, frames_per_sec })
+}
+
+/// What ffmpeg says of a frame above `-max_pixels`: `Picture size 12000x6000 exceeds specified max pixel count ...`.
+fn oversize(line: &str) -> Option<(u32, u32)> {
+    size_px(line.split_once("Picture size ")?.1).filter(|_| line.contains("exceeds specified max pixel count"))
 }
 
 /// `640x360 [SAR 1:1 DAR 16:9]` as width and height.
@@ -167,10 +181,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_packets_over_the_span_of_their_times() {
+    fn the_rate_is_that_of_the_times_at_which_frames_are_shown() {
         // Three packets in decoding order; presented at 0, 512 and 1024 of 1/12800 s: 25 frames per second.
         let mut streams = vec![Stream { secs_per_tick: 1.0 / 12_800.0, ..Stream::default() }];
-        for line in ["0, -512, 0, 512, 9, 0xab", "0, 0, 1024, 512, 9, 0xab", "0, 512, 512, 512, 9, 0xab"] {
+        for line in ["0, -512, 0, 512, 9, 0xab", "0, 0, 1024, 900, 9, 0xab", "0, 512, 512, 512, 9, 0xab"] {
             add_packet(&mut streams, line);
         }
         let said = "Input #0, mov,mp4, from 'a':\n  Duration: 00:00:00.12, start: 0\n  Stream #0:0: Video: h264\n";
@@ -196,7 +210,7 @@ mod tests {
         for line in ["0, -2, -2, 1, 9, 0xab, F=0x5", "0, -1, -1, 1, 9, 0xab, F=0x4", "0, 0, 0, 1, 9, 0xab, F=0x0"] {
             add_packet(&mut streams, line);
         }
-        assert_eq!((streams[0].num_packets, streams[0].first_tick), (1, Some(0)));
+        assert_eq!((streams[0].num_packets, streams[0].shown_ticks), (1, Some((0, 0))));
     }
 
     #[test]

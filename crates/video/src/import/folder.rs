@@ -12,12 +12,7 @@ const SIDE_FILES: [&str; 9] = ["csv", "json", "txt", "md", "h5", "tmp", "lock", 
 
 /// All files of a folder and its sub-folders. Where none lies at the top, the first sub-folder's name is the class.
 pub(super) fn plan(folder: &Path) -> Result<ImportPlan, VideoError> {
-    let mut files = Vec::new();
-    walk(folder, folder, &mut BTreeSet::new(), &mut files)?;
-    if files.is_empty() {
-        return Err(VideoError::NothingToImport { path: folder.to_owned(), problem: "the folder holds no files" });
-    }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let files = files(folder)?;
     let class_of = |name: &str| name.split_once('/').map(|(class, _)| class.to_owned());
     let classes: Option<BTreeSet<String>> = files.iter().map(|file| class_of(&file.name)).collect();
     let label_spaces: Vec<LabelSpace> = classes.map(LabelSpace::of_classes).into_iter().collect();
@@ -32,6 +27,17 @@ pub(super) fn plan(folder: &Path) -> Result<ImportPlan, VideoError> {
     };
     let rows = files.iter().map(whole).collect();
     Ok(ImportPlan { files, rows, label_spaces, missing: Vec::new(), ignored_columns: Vec::new() })
+}
+
+/// What an import of the folder would decode, sorted by name.
+pub(crate) fn files(folder: &Path) -> Result<Vec<Source>, VideoError> {
+    let mut files = Vec::new();
+    walk(folder, folder, &mut BTreeSet::new(), &mut files)?;
+    if files.is_empty() {
+        return Err(VideoError::NothingToImport { path: folder.to_owned(), problem: "the folder holds no files" });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
 }
 
 /// Adds the files below `dir`; `seen` keeps links from leading in a circle.

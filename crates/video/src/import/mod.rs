@@ -13,15 +13,19 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 pub use annotations::Annotations;
 pub use epic::EpicFiles;
+pub(crate) use folder::files;
 pub use plan::{ImportPlan, Source, plan_import};
+pub(crate) use resume::hash_file;
 use serde::Serialize;
 
 use crate::annotations::{Row, Span};
-use crate::{Begin, ClipStoreWriter, DecodeOptions, Ffmpeg, Rejected, Segment, Shard, StoreOptions, Video, VideoError};
+use crate::{
+    Begin, ClipStoreWriter, DecodeLimits, DecodeOptions, Ffmpeg, Rejected, Segment, Shard, StoreOptions, Video,
+    VideoError,
+};
 
 /// What to import, and how.
 #[derive(Clone, Debug)]
@@ -41,8 +45,8 @@ pub struct ImportOptions {
     pub frames: StoreOptions,
     /// Which part of the files, sorted by name, to import.
     pub shard: Shard,
-    /// How long ffmpeg may keep us waiting for one file.
-    pub time_limit: Duration,
+    /// What one file may cost.
+    pub limits: DecodeLimits,
     /// Files decoded at the same time.
     pub num_workers: usize,
     /// Whether a missing or rejected video, or a segment that does not fit its video, ends the import.
@@ -130,7 +134,7 @@ pub fn import(
     let decode = DecodeOptions {
         short_side_px: options.frames.short_side_px,
         max_frames_per_sec: options.frames.max_frames_per_sec,
-        time_limit: options.time_limit,
+        limits: options.limits,
     };
     let job = pipeline::Job { ffmpeg: &ffmpeg, files: &plan.files[num_kept..], decode: &decode, interrupt };
     let mut num_done = num_kept;

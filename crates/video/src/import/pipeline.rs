@@ -140,7 +140,7 @@ fn decode_file(job: &Job<'_>, file: &Source, send: &Sender<Message>) -> Result<E
         Verdict::Stopped => End::Stopped,
         Verdict::Rejected(reject) => End::Rejected { reason: reject.to_string(), content_hash },
         // The writer has given up when this fails, and does not look at the end either.
-        Verdict::Whole(decoded) => match send.send(Message::Frames(parcel)) {
+        Verdict::Whole(decoded, _notes) => match send.send(Message::Frames(parcel)) {
             Ok(()) => End::Whole { decoded, content_hash },
             Err(_) => End::Stopped,
         },

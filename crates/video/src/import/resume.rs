@@ -17,8 +17,11 @@ pub(super) fn keep_unchanged(writer: &mut ClipStoreWriter, files: &[Source]) -> 
     Ok(num_kept)
 }
 
-/// BLAKE3 of a file, hex.
-pub(super) fn hash_file(path: &Path) -> std::io::Result<String> {
+/// BLAKE3 of a file, hex. A pipe or a device, which may never end, is refused.
+pub(crate) fn hash_file(path: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(std::fs::File::open(path)?)?;
     Ok(hasher.finalize().to_hex().to_string())

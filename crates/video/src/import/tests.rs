@@ -36,7 +36,7 @@ fn options(dir: &Path, store: &str) -> ImportOptions {
         exclude_labels: BTreeSet::new(),
         frames: StoreOptions { short_side_px: 32, max_frames_per_sec: None },
         shard: Shard::WHOLE,
-        time_limit: Duration::from_secs(60),
+        limits: DecodeLimits::default(),
         num_workers: 2,
         strict: false,
     }

@@ -106,15 +106,12 @@ fn a_set_has_the_form_of_epic_kitchens_100() {
         infos.iter().map(|info| info[1].parse::<f64>().unwrap() * info[2].parse::<f64>().unwrap()).sum();
     assert!((num_frames - report.num_frames as f64).abs() < 1e-6);
     let ffmpeg = crate::Ffmpeg::find().unwrap();
-    let decoding = crate::DecodeOptions {
-        short_side_px: 32,
-        max_frames_per_sec: None,
-        time_limit: std::time::Duration::from_secs(60),
-    };
+    let decoding =
+        crate::DecodeOptions { short_side_px: 32, max_frames_per_sec: None, limits: crate::DecodeLimits::default() };
     for info in &infos {
         let file = out.join(format!("{}/videos/{}.MP4", &info[0][..3], info[0]));
         let verdict = crate::decode(&ffmpeg, &file, &decoding, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
-        let crate::Verdict::Whole(found) = verdict else { panic!("{verdict:?}") };
+        let crate::Verdict::Whole(found, _) = verdict else { panic!("{verdict:?}") };
         let [duration, rate]: [f64; 2] = [1, 2].map(|i| info[i].parse().unwrap());
         assert!((found.source_frames_per_sec - rate).abs() < 1e-3, "{found:?}");
         assert!((f64::from(found.num_frames) - duration * rate).abs() < 1e-6, "{found:?}");
