@@ -22,7 +22,6 @@ pub(crate) struct TokenizerPreset {
     /// The timeline and the size of its frames.
     pub(crate) clip: ClipSpec,
     /// How training windows are varied.
-    #[serde(default)]
     pub(crate) augment: video::AugmentConfig,
     /// The model.
     pub(crate) tokenizer: tokenizer::TokenizerConfig,
@@ -37,7 +36,6 @@ pub(crate) struct PretrainPreset {
     /// The clip that the encoder sees.
     pub(crate) clip: ClipSpec,
     /// How training clips are varied.
-    #[serde(default)]
     pub(crate) augment: video::AugmentConfig,
     /// The method.
     pub(crate) model: ModelConfig,

@@ -97,7 +97,6 @@ pub struct ClipSpec {
     /// Which frames of the video are taken.
     pub sampling: Sampling,
     /// What fills a clip whose segment is too short. Presets from before this setting held the last frame.
-    #[serde(default)]
     pub short: Short,
 }
 
