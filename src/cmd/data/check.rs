@@ -148,9 +148,9 @@ fn overlap_line(overlap: &Overlap) -> String {
     let place = |place: &Place| format!("{}: {}", place.source, place.name);
     let why = match overlap.evidence {
         Evidence::SameBytes => "equal files".to_owned(),
-        Evidence::SamePictures { share, agreement, shift_secs } => {
-            let (share, agreement) = (100.0 * share, 100.0 * agreement);
-            format!("{share:.0} % look alike, {agreement:.0} % of changes agree, {shift_secs:+.1} s")
+        Evidence::SamePictures { share, correlation, shift_secs } => {
+            let share = 100.0 * share;
+            format!("{share:.0} % look alike, motion correlates {correlation:.2}, {shift_secs:+.1} s")
         }
     };
     format!("{} = {} ({why})", place(&overlap.first), place(&overlap.second))

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
@@ -58,14 +59,15 @@ pub(super) fn check_file(context: &Context<'_>, source: &str, file: &Source) -> 
             if let Some(notes) = notes {
                 (row.verdict, row.detail) = (Outcome::OkWithNotes, notes.to_string());
             }
-            Some(Checked { place, content_hash: Some(row.content_hash.clone()), rows: vec![row], fingerprint })
+            let content_hash = Some(row.content_hash.clone());
+            Some(Checked { place, content_hash, groups: BTreeSet::new(), rows: vec![row], fingerprint })
         }
     })
 }
 
 fn rejected((place, mut row): (Place, ManifestRow), reason: &str, detail: String) -> Checked {
     (row.verdict, row.reason, row.detail) = (Outcome::Rejected, reason.to_owned(), detail);
-    Checked { place, content_hash: None, rows: vec![row], fingerprint: None }
+    Checked { place, content_hash: None, groups: BTreeSet::new(), rows: vec![row], fingerprint: None }
 }
 
 fn shape(decoded: &Decoded) -> Shape {

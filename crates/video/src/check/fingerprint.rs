@@ -17,7 +17,7 @@ const CONTRAST_GREY: f32 = 5.0;
 type Thumb = [f32; SIDE * SIDE];
 
 /// One moment of a video, a bit per cell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sample {
     /// Cells lighter than the median cell; `None` for a picture without contrast.
     pub(super) lighter: Option<u64>,
@@ -25,12 +25,14 @@ pub(super) struct Sample {
     pub(super) rising: u64,
     /// Cells that have become darker.
     pub(super) falling: u64,
+    /// By how much each cell has become lighter within the last half second, in steps of half a grey level.
+    pub(super) change: [i8; SIDE * SIDE],
 }
 
-/// What is left of a video to find it again after it was encoded anew: 24 bytes for each eighth of a second.
+/// What is left of a video to find it again after it was encoded anew: 96 bytes for each eighth of a second.
 ///
 /// `lighter` tells what the scene looks like, much as a 64-bit average hash does; two takes in one room agree in it. The
-/// other two tell what moves where and when, which two takes do not share.
+/// others tell what moves where and when, which two takes do not share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     pub(super) samples: Vec<Sample>,
@@ -90,6 +92,8 @@ fn sample(now: &Thumb, before: Option<&Thumb>) -> Sample {
         lighter: (variance.sqrt() >= CONTRAST_GREY).then(|| bits(&|cell| now[cell] >= median)),
         rising: bits(&|cell| change(cell) > CHANGE_GREY),
         falling: bits(&|cell| change(cell) < -CHANGE_GREY),
+        // Beyond the range of i8 it keeps the nearest value.
+        change: std::array::from_fn(|cell| (2.0 * change(cell)).round() as i8),
     }
 }
 

@@ -22,11 +22,12 @@ pub(super) fn check_video(
     index: usize,
 ) -> Result<Option<Checked>, VideoError> {
     let video = &store.videos()[index];
-    let mut rows = Vec::new();
+    let (mut rows, mut groups) = (Vec::new(), BTreeSet::new());
     for (number, segment) in store.segments().iter().enumerate().filter(|(_, s)| s.video as usize == index) {
         if context.interrupt.load(Ordering::Relaxed) {
             return Ok(None);
         }
+        groups.insert(segment.group.clone());
         let (verdict, detail) = check_segment(context, store, number);
         rows.push(ManifestRow {
             kind: RowKind::Segment,
@@ -45,6 +46,7 @@ pub(super) fn check_video(
         content_hash: Some(video.content_hash.clone()),
         // What is damaged has been told by then, and cannot be compared.
         fingerprint: fingerprint(store, index).ok(),
+        groups,
         rows,
     }))
 }
