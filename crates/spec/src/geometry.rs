@@ -96,7 +96,7 @@ pub struct ClipSpec {
     pub patch: [i64; 3],
     /// Which frames of the video are taken.
     pub sampling: Sampling,
-    /// What fills a clip whose segment is too short. Presets from before this setting held the last frame.
+    /// What fills a clip whose segment is too short.
     pub short: Short,
 }
 
