@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bad_input;
+mod check;
 mod epic;
 mod fixture;
 mod folder;

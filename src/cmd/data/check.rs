@@ -88,12 +88,9 @@ fn summary(report: &CheckReport, changes: Option<&[Change]>) -> String {
     let rows = &report.manifest.rows;
     let of = |outcome: Outcome| rows.iter().filter(move |row| row.verdict == outcome);
     let mut text = String::new();
-    for (title, outcome) in
-        [("with notes", Outcome::OkWithNotes), ("too short", Outcome::TooShort), ("damaged", Outcome::Damaged)]
-    {
-        list(&mut text, title, of(outcome).map(line).collect::<Vec<_>>().into_iter());
+    for outcome in [Outcome::OkWithNotes, Outcome::TooShort, Outcome::Damaged, Outcome::Rejected] {
+        list(&mut text, &outcome.to_string(), of(outcome).map(line).collect::<Vec<_>>().into_iter());
     }
-    list(&mut text, "rejected", of(Outcome::Rejected).map(line).collect::<Vec<_>>().into_iter());
     list(&mut text, "overlaps", report.overlaps.iter().map(overlap_line));
     let shared =
         report.shared_groups.iter().map(|shared| format!("{:?} in {}", shared.group, shared.sources.join(", ")));

@@ -10,15 +10,21 @@
 //! * at least 40 % of what changes in either, cell by cell and moment by moment, changes in both, and the changes correlate
 //!   by at least 0.7.
 //!
-//! The second condition tells a copy from another take in the same room. All numbers are our choice, tried on real videos.
+//! The second condition tells a copy from another take in the same room. All numbers are our choice. Tried on 172 real clips
+//! (at most 12 s of each): of copies cut by 0.25 s, cropped by 4 %, scaled and encoded anew 171 were found; of copies cut by
+//! 0.33 s, cropped by 8 % off the middle and badly encoded, 147. Of 11 175 pairs of different takes of one kind of scene two
+//! were taken for copies, each a movement that one person began alike.
+//!
 //! Videos of one store that share a group are not compared: no split by group divides them.
 //!
 //! What is not seen: copies that are mirrored, turned, played at another speed, cropped by more than about a tenth, put in
 //! a frame or beside other pictures; videos shorter than 1.5 seconds; videos in which hardly anything moves; a common part
-//! shorter than half of the shorter video. Equal files are always seen. What is wrongly seen, now and then: takes of one
-//! person who repeats a movement at the same pace in the same place. Damage that leaves a stored picture readable is not
-//! seen either. Time grows with the square of the number of videos: each pair costs at most 64 times the samples of the
-//! longer one, unless the two look alike.
+//! shorter than half of the shorter video. Equal files are always seen. Damage that leaves a stored picture readable is not
+//! seen either. What is wrongly seen, now and then: takes of one movement at the same pace in the same place, or under the
+//! same pan of the camera.
+//!
+//! Time grows with the square of the number of videos: each pair costs at most 64 times the samples of the longer one,
+//! unless the two look alike.
 
 mod files;
 mod fingerprint;

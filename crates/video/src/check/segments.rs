@@ -23,12 +23,17 @@ pub(super) fn check_video(
 ) -> Result<Option<Checked>, VideoError> {
     let video = &store.videos()[index];
     let (mut rows, mut groups) = (Vec::new(), BTreeSet::new());
+    let changed = store.damage(index);
     for (number, segment) in store.segments().iter().enumerate().filter(|(_, s)| s.video as usize == index) {
         if context.interrupt.load(Ordering::Relaxed) {
             return Ok(None);
         }
         groups.insert(segment.group.clone());
-        let (verdict, detail) = check_segment(context, store, number);
+        let (mut verdict, mut detail) = check_segment(context, store, number);
+        // A changed byte may still decode, to another picture.
+        if let (false, Some(changed)) = (verdict == Outcome::Damaged, &changed) {
+            (verdict, detail) = (Outcome::Damaged, changed.clone());
+        }
         rows.push(ManifestRow {
             kind: RowKind::Segment,
             source: source.to_owned(),

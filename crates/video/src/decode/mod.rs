@@ -6,6 +6,7 @@ mod options;
 mod pictures;
 mod pipe;
 mod probe;
+mod rate;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -19,6 +20,7 @@ pub use verdict::{Decoded, Notes, Reject, Verdict};
 
 use self::messages::Messages;
 use self::pipe::{Bounds, Ended, Seen, read_frames};
+use self::rate::Rate;
 use crate::{Ffmpeg, VideoError};
 
 /// Smallest short side of a source that is worth keeping, pixels: one patch of a common encoder.
@@ -114,29 +116,6 @@ fn filters(rate: Rate, short_px: u32) -> String {
     let width = format!("if(lt(iw*sar,ih),{short_px},{})", long("iw*sar", "ih"));
     let height = format!("if(lt(iw*sar,ih),{},{short_px})", long("ih", "iw*sar"));
     format!("fps={}/{},scale=w='{width}':h='{height}':flags=bicubic:out_range=full,setsar=1", rate.num, rate.den)
-}
-
-/// A frame rate as ffmpeg takes it exactly.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Rate {
-    num: u32,
-    den: u32,
-}
-
-impl Rate {
-    /// The whole or NTSC rate (`n * 1000 / 1001`) within 0.02 %, else the rate in thousandths.
-    fn near(frames_per_sec: f64) -> Rate {
-        let whole = frames_per_sec.round() as u32;
-        let ntsc = (frames_per_sec * 1.001).round() as u32;
-        let known = [Rate { num: whole, den: 1 }, Rate { num: ntsc * 1000, den: 1001 }];
-        let close = |rate: &Rate| (rate.get() / frames_per_sec - 1.0).abs() < 2e-4;
-        let thousandths = Rate { num: ((frames_per_sec * 1000.0).round() as u32).max(1), den: 1000 };
-        known.into_iter().find(close).unwrap_or(thousandths)
-    }
-
-    fn get(self) -> f64 {
-        f64::from(self.num) / f64::from(self.den)
-    }
 }
 
 /// What ffmpeg warned of, if the file is whole.

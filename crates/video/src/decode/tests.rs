@@ -296,12 +296,3 @@ fn the_receiver_can_stop_the_decoder() {
     let verdict = decode(&Ffmpeg::find().unwrap(), &path, &options(32), &mut on_frame).unwrap();
     assert_eq!((verdict, left), (Verdict::Stopped, 0));
 }
-
-#[test]
-fn common_rates_are_exact_and_others_near() {
-    assert_eq!(Rate::near(29.97), Rate { num: 30_000, den: 1001 });
-    assert_eq!(Rate::near(23.9765), Rate { num: 24_000, den: 1001 });
-    assert_eq!(Rate::near(24.0004), Rate { num: 24, den: 1 });
-    assert_eq!(Rate::near(16.6667), Rate { num: 16_667, den: 1000 });
-    assert_eq!(Rate::near(0.5), Rate { num: 500, den: 1000 });
-}

@@ -28,22 +28,26 @@ impl ClipStore {
             damaged.push(Damaged { part: "tables".to_owned(), problem });
         }
         for (i, video) in self.videos().iter().enumerate() {
-            let mut hasher = blake3::Hasher::new();
-            let read = self.read_frame_bytes(i, &mut |_, bytes| {
-                hasher.update(bytes);
-                Ok(())
-            });
-            let problem = match read {
-                Ok(()) if hasher.finalize().to_hex().as_str() == video.frames_hash => None,
-                Ok(()) => Some("its frames do not have the checksum that was written as frames_hash".to_owned()),
-                Err(err) => Some(err.to_string()),
-            };
-            damaged.extend(problem.map(|problem| Damaged { part: video.name.clone(), problem }));
+            damaged.extend(self.damage(i).map(|problem| Damaged { part: video.name.clone(), problem }));
             if on_video(i + 1).is_break() {
                 break;
             }
         }
         Ok(damaged)
+    }
+
+    /// What is wrong with the stored frames of a video by their checksum; `None` when they are what was written.
+    pub(crate) fn damage(&self, video: usize) -> Option<String> {
+        let mut hasher = blake3::Hasher::new();
+        let read = self.read_frame_bytes(video, &mut |_, bytes| {
+            hasher.update(bytes);
+            Ok(())
+        });
+        match read {
+            Ok(()) if hasher.finalize().to_hex().as_str() == self.videos()[video].frames_hash => None,
+            Ok(()) => Some("its frames do not have the checksum that was written as frames_hash".to_owned()),
+            Err(err) => Some(err.to_string()),
+        }
     }
 
     /// Calls `piece` with the index of the first frame of a piece and the JPEG bytes of whole frames, end to end, until
