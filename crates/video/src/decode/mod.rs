@@ -20,6 +20,7 @@ pub use verdict::{Decoded, Notes, Reject, Verdict};
 
 use self::messages::Messages;
 use self::pipe::{Bounds, Ended, Seen, read_frames};
+use self::probe::Matrix;
 use self::rate::Rate;
 use crate::{Ffmpeg, VideoError};
 
@@ -67,7 +68,7 @@ pub fn decode(
         limit_bytes: limits.decoded_bytes,
         frames_per_sec: rate.get(),
     };
-    let mut command = command(ffmpeg, path, rate, options);
+    let mut command = command(ffmpeg, path, &filters((rate, probe.matrix), options.short_side_px), options);
     let (read, exit) = child::run(&mut command, limits, |out| read_frames(out, &bounds, on_frame))
         .map_err(|source| VideoError::NoFfmpeg { program: ffmpeg.program().to_owned(), source })?;
     let seen = match read {
@@ -101,21 +102,33 @@ fn open_input(ffmpeg: &Ffmpeg, path: &Path, limits: &DecodeLimits) -> Command {
 /// Decodes the first video stream to pictures that carry their size: no guess of what rotation, sample aspect and
 /// rounding come to. They are stored as they come: nothing is converted to RGB and back, and a fourteenth of its bytes go
 /// through the pipe.
-fn command(ffmpeg: &Ffmpeg, path: &Path, rate: Rate, options: &DecodeOptions) -> Command {
+fn command(ffmpeg: &Ffmpeg, path: &Path, filters: &str, options: &DecodeOptions) -> Command {
     let mut command = open_input(ffmpeg, path, &options.limits);
     command.args(["-v", "level+warning", "-map", "0:V:0", "-fps_mode", "passthrough", "-filter_threads", "1", "-vf"]);
-    command.arg(filters(rate, options.short_side_px));
+    command.arg(filters);
     command.args(["-c:v", "mjpeg", "-q:v", JPEG_SCALE, "-huffman", "default", "-pix_fmt", "yuvj420p"]);
     command.args(["-threads", "1", "-f", "image2pipe", "pipe:1"]);
     command
 }
 
-/// Constant rate, then the display aspect with the given short side and an even long one.
-fn filters(rate: Rate, short_px: u32) -> String {
+/// Constant rate, then the display aspect with the given short side and an even long one, then JPEG's colours: full range
+/// and BT.601, which the scaler does not convert to by itself.
+fn filters((rate, matrix): (Rate, Matrix), short_px: u32) -> String {
     let long = |over: &str, under: &str| format!("2*max(1,round({short_px}*{over}/({under})/2))");
     let width = format!("if(lt(iw*sar,ih),{short_px},{})", long("iw*sar", "ih"));
     let height = format!("if(lt(iw*sar,ih),{},{short_px})", long("ih", "iw*sar"));
-    format!("fps={}/{},scale=w='{width}':h='{height}':flags=bicubic:out_range=full,setsar=1", rate.num, rate.den)
+    let space = match matrix {
+        Matrix::Bt601 => None,
+        Matrix::Bt709 => Some("bt709"),
+        Matrix::Bt2020 => Some("bt2020ncl"),
+    };
+    // Only the matrix is to change, so primaries and transfer are said to be the same before and after.
+    let same = "iprimaries=bt709:primaries=bt709:itrc=bt709:trc=bt709:irange=pc:range=pc";
+    let colours = space
+        .map(|space| format!(",format=yuv420p,colorspace=ispace={space}:space=smpte170m:{same}"))
+        .unwrap_or_default();
+    let Rate { num, den } = rate;
+    format!("fps={num}/{den},scale=w='{width}':h='{height}':flags=bicubic:out_range=full{colours},setsar=1")
 }
 
 /// What ffmpeg warned of, if the file is whole.

@@ -19,6 +19,32 @@ pub(super) struct Probe {
     pub(super) num_packets: u64,
     /// Average rate from the first frame to the last.
     pub(super) frames_per_sec: f64,
+    pub(super) matrix: Matrix,
+}
+
+/// How luma and chroma stand for red, green and blue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Matrix {
+    /// JPEG's own, and what is meant where nothing is said.
+    Bt601,
+    /// High definition.
+    Bt709,
+    /// Ultra high definition.
+    Bt2020,
+}
+
+impl Matrix {
+    /// From a stream's line, such as `... yuv420p(tv, bt709, progressive), 1280x720 ...`; `matrix/primaries/transfer` where
+    /// they differ.
+    fn of(line: &str) -> Self {
+        let words = line.split(['(', ')', ',', ' ']).map(|word| word.split('/').next().unwrap_or_default());
+        let known = |word| match word {
+            "bt709" => Some(Matrix::Bt709),
+            "bt2020nc" | "bt2020ncl" => Some(Matrix::Bt2020),
+            _ => None,
+        };
+        words.into_iter().find_map(known).unwrap_or(Matrix::Bt601)
+    }
 }
 
 /// One mapped stream as its packets show it.
@@ -146,7 +172,7 @@ fn judge(said: &str, streams: &[Stream]) -> Result<Probe, Reject> {
             return Err(Reject::EndsEarly { end_secs, said_secs });
         }
     }
-    Ok(Probe { num_packets: video.num_packets, frames_per_sec })
+    Ok(Probe { num_packets: video.num_packets, frames_per_sec, matrix: Matrix::of(line) })
 }
 
 /// What ffmpeg says of a frame above `-max_pixels`: `Picture size 12000x6000 exceeds specified max pixel count ...`.

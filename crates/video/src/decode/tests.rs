@@ -296,3 +296,24 @@ fn the_receiver_can_stop_the_decoder() {
     let verdict = decode(&Ffmpeg::find().unwrap(), &path, &options(32), &mut on_frame).unwrap();
     assert_eq!((verdict, left), (Verdict::Stopped, 0));
 }
+
+#[test]
+fn colours_come_out_as_they_were_whatever_matrix_they_are_stored_by() {
+    for (matrix, scaler) in [("smpte170m", "smpte170m"), ("bt709", "bt709"), ("bt2020nc", "bt2020")] {
+        for range in ["tv", "pc"] {
+            let filter = format!("scale=out_color_matrix={scaler}:out_range={range},format=yuv420p");
+            let source = ["-i", "color=0xE02040:s=64x48:r=10:d=0.5,format=rgb24", "-vf", &filter];
+            let flags = ["-colorspace", matrix, "-color_range", range, "-c:v", "ffv1"];
+            let (_dir, path) = make("colour.mkv", &[&source[..], &flags[..]].concat());
+            let mut on_frame = |frame: Frame<'_>| {
+                let rgb = crate::jpeg::decode(frame.jpeg).unwrap().rgb;
+                let middle = &rgb[(16 * 42 + 20) * 3..][..3];
+                let differs = middle.iter().zip([0xE0_u8, 0x20, 0x40]).any(|(got, want)| got.abs_diff(want) > 4);
+                assert!(!differs, "{matrix}, {range}: {middle:?}");
+                ControlFlow::Continue(())
+            };
+            let verdict = decode(&Ffmpeg::find().unwrap(), &path, &options(32), &mut on_frame).unwrap();
+            assert!(matches!(verdict, Verdict::Whole(..)), "{matrix}, {range}: {verdict:?}");
+        }
+    }
+}
