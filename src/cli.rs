@@ -1,6 +1,8 @@
 //! What can be typed. Types only: what a command does stands in `cmd`.
 
+mod bench;
 mod check;
+mod data;
 mod import;
 mod synth;
 
@@ -8,7 +10,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::bench::{BenchCommand, BenchLoaderArgs, BenchMemoryArgs, MaskArg, MemoryPointArgs};
 pub(crate) use self::check::CheckArgs;
+pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, InfoArgs, MergeArgs, VerifyArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::synth::{DivesArgs, KitchensArgs, SynthCommand};
 
@@ -49,77 +53,6 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// The whole path on synthetic dives, or on your own videos, in minutes.
     Demo(DemoArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Render synthetic labelled videos.
-    #[command(subcommand)]
-    Synth(SynthCommand),
-    /// Decode videos into a clip store.
-    #[command(subcommand)]
-    Import(ImportCommand),
-    /// What is inside a clip store or a token store.
-    Info(InfoArgs),
-    /// Compare stores with the checksums that were written with them.
-    Verify(VerifyArgs),
-    /// Put clip stores together into a new one: the shards of an import, or several sets.
-    Merge(MergeArgs),
-    /// Add the videos of other clip stores to one.
-    Append(AppendArgs),
-    /// Write a clip store's frames and tables as plain files.
-    Export(ExportArgs),
-    /// Decode everything as training would, and look for videos that are there twice.
-    ///
-    /// Exit code 0: nothing wrong; 1: an overlap, a damaged store, or a difference to --against; 2: bad input.
-    Check(CheckArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct InfoArgs {
-    /// A clip store or a token store.
-    pub(crate) store: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
-    /// Clip stores and token stores.
-    #[arg(required = true)]
-    pub(crate) stores: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct MergeArgs {
-    /// Clip stores of the same options and classes; shards in any order.
-    #[arg(required = true)]
-    pub(crate) stores: Vec<PathBuf>,
-    /// Clip store to write.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AppendArgs {
-    /// Clip store to add to. It is replaced in one step, when everything is written.
-    pub(crate) store: PathBuf,
-    /// Clip stores to add.
-    #[arg(required = true)]
-    pub(crate) more: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExportArgs {
-    /// A clip store.
-    pub(crate) store: PathBuf,
-    /// New folder for frames and tables.
-    #[arg(long)]
-    pub(crate) to: PathBuf,
-    /// Frames of these videos only (names as `data info` shows them, comma separated).
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) videos: Option<Vec<String>>,
 }
 
 /// A preset with changes, and where the run goes.
@@ -228,7 +161,8 @@ pub(crate) struct ProbeArgs {
     /// How tokens become one vector per clip.
     #[arg(long, value_enum, default_value_t = PoolArg::Time8)]
     pub(crate) pool: PoolArg,
-    /// Clips and crops per segment, whose features are averaged: 2x3 is two clips of three crops each.
+    /// Clips and crops per segment, whose features are averaged: 2x3 is two clips of three crops each, slide64x1 a clip every
+    /// 64 frames.
     #[arg(long, value_name = "CLIPSxCROPS", default_value_t = video::Views::SINGLE)]
     pub(crate) views: video::Views,
     /// Seed of the random encoder beside it and of the intervals.
@@ -245,101 +179,6 @@ pub(crate) enum PoolArg {
     Mean,
     /// Means over eight equal spans of time, one after the other: keeps the order of events.
     Time8,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// Peak memory of a training step against the number of frames, one child process per point.
-    Memory(BenchMemoryArgs),
-    /// How many clips per second come out of a clip store.
-    Loader(BenchLoaderArgs),
-    /// One point of `bench memory`, as JSON (what the children run).
-    #[command(hide = true)]
-    MemoryPoint(MemoryPointArgs),
-}
-
-/// Which steps are measured.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct BenchModelArgs {
-    /// Pre-training preset to measure.
-    #[arg(long, default_value = "lvmae-b-128f")]
-    pub(crate) preset: String,
-    /// Change one setting: `--set model.encoder.depth=6`. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) sets: Vec<String>,
-    /// Clips per step.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) batch: i64,
-    /// Timed steps per point, after one that is not.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) steps: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchMemoryArgs {
-    #[command(flatten)]
-    pub(crate) model: BenchModelArgs,
-    /// Frame counts (comma separated).
-    #[arg(long, value_delimiter = ',', default_value = "16,32,64,128")]
-    pub(crate) frames: Vec<i64>,
-    /// Decoder masks (comma separated).
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "none,adaptive")]
-    pub(crate) masks: Vec<MaskArg>,
-    /// Folder for `memory.json`, `memory.md` and `memory.svg`.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct MemoryPointArgs {
-    #[command(flatten)]
-    pub(crate) model: BenchModelArgs,
-    #[arg(long)]
-    pub(crate) frames: i64,
-    #[arg(long, value_enum)]
-    pub(crate) mask: MaskArg,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchLoaderArgs {
-    /// Pre-training preset whose clips are loaded.
-    #[arg(long, default_value = "lvmae-b-128f")]
-    pub(crate) preset: String,
-    /// Change one setting: `--set clip.num_frames=16`. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) sets: Vec<String>,
-    /// Clip store to load from.
-    #[arg(long)]
-    pub(crate) clips: PathBuf,
-    /// Token store of the same clips, loaded with them.
-    #[arg(long)]
-    pub(crate) tokens: Option<PathBuf>,
-    /// Clips per step.
-    #[arg(long, default_value_t = 4)]
-    pub(crate) batch: i64,
-    /// Steps per round.
-    #[arg(long, default_value_t = 16)]
-    pub(crate) steps: u64,
-    /// How often it is measured; the first round also fills the system's file cache.
-    #[arg(long, default_value_t = 3)]
-    pub(crate) rounds: u16,
-    /// Loading threads (default: all cores).
-    #[arg(long)]
-    pub(crate) workers: Option<u16>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Decoder masks with the paper's budgets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MaskArg {
-    /// Every hidden token is decoded.
-    None,
-    /// 15 % of all tokens, at random.
-    Random,
-    /// 10 % by priority and 5 % at random.
-    Adaptive,
 }
 
 #[derive(Debug, Args)]

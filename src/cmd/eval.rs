@@ -10,7 +10,7 @@ use serde::Serialize;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
-use video::{Batch, ClipRequest, Loader, Views, timeline};
+use video::{Batch, ClipRequest, Loader, VideoError, Views, timeline};
 
 use super::pretrain::load_encoder;
 use super::training::say;
@@ -161,19 +161,20 @@ struct Encoder {
 impl Encoder {
     /// Features of every labelled segment: the mean over its views.
     fn features(&self, clips: &Labelled, name: &str, session: &Session) -> anyhow::Result<Features> {
-        let (store, requests) = (&clips.store, self.requests(clips));
-        if requests.is_empty() {
+        let store = &clips.store;
+        let segments: Vec<Vec<ClipRequest>> = self.requests(clips)?;
+        let plan: Vec<ClipRequest> = segments.concat();
+        if plan.is_empty() {
             return Err(BadInput(format!("{:?} holds no labelled segment", store.path())).into());
         }
         let source = clips::unvaried(store.clone(), self.geometry);
-        let num_views = self.views.count();
-        let (plan, steps) = (requests.clone(), 0..requests.len() as u64);
+        let steps = 0..plan.len() as u64;
         let mut loader =
             Loader::start(source, Arc::new(move |step| vec![plan[step as usize]]), steps, clips::loader_options())?;
-        let mut progress = Progress::new(&format!("features, {name}"), (requests.len() / num_views) as u64);
+        let mut progress = Progress::new(&format!("features, {name}"), segments.len() as u64);
         let (mut x_nd, mut labels, mut groups) = (Vec::new(), Vec::new(), Vec::new());
-        for views in requests.chunks(num_views) {
-            let mut seen = Vec::with_capacity(num_views);
+        for views in &segments {
+            let mut seen = Vec::with_capacity(views.len());
             for _ in views {
                 if session.interrupted() {
                     return Err(Interrupted("no result was written".to_owned()).into());
@@ -203,14 +204,14 @@ impl Encoder {
         })
     }
 
-    /// The views of every labelled segment, one segment after the other.
-    fn requests(&self, clips: &Labelled) -> Vec<ClipRequest> {
+    /// The views of every labelled segment; each has at least one.
+    fn requests(&self, clips: &Labelled) -> Result<Vec<Vec<ClipRequest>>, VideoError> {
         let store = &clips.store;
         let views = |segment: usize| {
             let row = &store.segments()[segment];
             let timeline = timeline(&store.videos()[row.video as usize], row, &self.geometry);
             self.views.requests(segment, &timeline, &self.geometry)
         };
-        clips.segments().flat_map(views).collect()
+        clips.segments().map(views).collect()
     }
 }

@@ -5,6 +5,9 @@
 //! A line counts when it is whole and its data are all there, so kill -9 at any moment costs at most the row being
 //! written. What is not covered before the end is a power cut: the plain files are left to the system to write.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use spec::{ClipGeometry, Sampling};
 
 use super::Timeline;
@@ -33,16 +33,26 @@ impl Part {
     }
 }
 
-/// How often a segment is seen in a test, `2x3` when written: its features or scores are averaged over all views.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How often a segment is seen in a test, `2x3` or `slide64x1` when written: its features or scores are averaged over all
+/// views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Views {
-    num_clips: u32,
+    clips: Clips,
     num_crops: u32,
+}
+
+/// Where the clips of a segment start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clips {
+    /// So many, evenly.
+    Spread(u32),
+    /// One each so many frames, to the segment's end.
+    Sliding(u32),
 }
 
 impl Views {
     /// One clip from the middle of the timeline, centre crop: LVMAE's test.
-    pub const SINGLE: Views = Views { num_clips: 1, num_crops: 1 };
+    pub const SINGLE: Views = Views { clips: Clips::Spread(1), num_crops: 1 };
 
     /// * `num_clips` - clips along the timeline, at least 1
     /// * `num_crops` - 1: the centre square; 3: along the frame's long side, each as large as the short side
@@ -53,39 +63,64 @@ impl Views {
         if !(1..=1000).contains(&num_clips) || !matches!(num_crops, 1 | 3) {
             return Err(refused(&format!("{num_clips}x{num_crops}")));
         }
-        Ok(Views { num_clips, num_crops })
+        Ok(Views { clips: Clips::Spread(num_clips), num_crops })
     }
 
-    /// Views of one segment.
-    pub fn count(&self) -> usize {
-        (self.num_clips * self.num_crops) as usize
-    }
-
-    /// The clips of a segment, crops of the first clip first. At a fixed rate the clips start evenly spaced, the first
+    /// The clips of a segment, crops of the first clip first. At a fixed rate spread clips start evenly spaced, the first
     /// at the timeline's start and the last at its end; where the clip is the whole segment they interleave, each
-    /// taking its frames at another part of their shares (VideoMAE's test on Something-Something).
+    /// taking its frames at another part of their shares (VideoMAE's test on Something-Something). Sliding clips show
+    /// every frame.
     ///
     /// * `timeline` - of the segment, in the middle of its shares
-    pub fn requests(&self, segment: usize, timeline: &Timeline, geometry: &ClipGeometry) -> Vec<ClipRequest> {
+    ///
+    /// # Errors
+    /// [`VideoError::Option`] for sliding clips that leave frames out, or of whole segments.
+    pub fn requests(
+        &self,
+        segment: usize,
+        timeline: &Timeline,
+        geometry: &ClipGeometry,
+    ) -> Result<Vec<ClipRequest>, VideoError> {
         let num_frames = geometry.num_frames() as usize;
-        let starts = timeline.clip_starts(num_frames, geometry);
         let parts = |of: u32| (0..of).map(move |index| Part { index, of });
-        let request = |clip: Part, crop: Part| match geometry.sampling() {
-            Sampling::Rate { .. } => {
-                let view = View::Fixed { instant: Part::WHOLE, crop };
-                ClipRequest { segment, start_frame: starts[clip.start(starts.len() - 1)], num_frames, view }
+        let at = |start_frame: usize, instant: Part| (start_frame, instant);
+        let clips: Vec<(usize, Part)> = match (self.clips, geometry.sampling()) {
+            (Clips::Spread(of), Sampling::Rate { .. }) => {
+                let starts = timeline.clip_starts(num_frames, geometry);
+                parts(of).map(|clip| at(starts[clip.start(starts.len() - 1)], Part::WHOLE)).collect()
             }
-            Sampling::Segment => {
-                ClipRequest { segment, start_frame: 0, num_frames, view: View::Fixed { instant: clip, crop } }
+            (Clips::Spread(of), Sampling::Segment) => parts(of).map(|clip| at(0, clip)).collect(),
+            (Clips::Sliding(stride), Sampling::Rate { .. }) => {
+                let starts = timeline.sliding(num_frames, stride as usize, geometry)?;
+                starts.into_iter().map(|start| at(start, Part::WHOLE)).collect()
+            }
+            (Clips::Sliding(_), Sampling::Segment) => {
+                let rule = "spread, such as 2x3, where a clip is the whole segment";
+                return Err(VideoError::Option { option: "views", value: self.to_string(), rule });
             }
         };
-        parts(self.num_clips).flat_map(|clip| parts(self.num_crops).map(move |crop| request(clip, crop))).collect()
+        let request = |(start_frame, instant): (usize, Part), crop: Part| ClipRequest {
+            segment,
+            start_frame,
+            num_frames,
+            view: View::Fixed { instant, crop },
+        };
+        Ok(clips.into_iter().flat_map(|clip| parts(self.num_crops).map(move |crop| request(clip, crop))).collect())
     }
 }
 
 impl fmt::Display for Views {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.num_clips, self.num_crops)
+        match self.clips {
+            Clips::Spread(num_clips) => write!(f, "{num_clips}x{}", self.num_crops),
+            Clips::Sliding(stride_frames) => write!(f, "slide{stride_frames}x{}", self.num_crops),
+        }
+    }
+}
+
+impl Serialize for Views {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -93,14 +128,19 @@ impl FromStr for Views {
     type Err = VideoError;
 
     fn from_str(text: &str) -> Result<Self, VideoError> {
-        let numbers = text.split_once('x').and_then(|(clips, crops)| Some((clips.parse().ok()?, crops.parse().ok()?)));
-        let (num_clips, num_crops) = numbers.ok_or_else(|| refused(text))?;
-        Views::new(num_clips, num_crops)
+        let spread = text.strip_prefix("slide").unwrap_or(text);
+        let numbers =
+            spread.split_once('x').and_then(|(clips, crops)| Some((clips.parse().ok()?, crops.parse().ok()?)));
+        let (number, num_crops) = numbers.ok_or_else(|| refused(text))?;
+        if spread.len() == text.len() {
+            return Views::new(number, num_crops);
+        }
+        Ok(Views { clips: Clips::Sliding(number), ..Views::new(1, num_crops)? })
     }
 }
 
 fn refused(value: &str) -> VideoError {
-    let rule = "CLIPSxCROPS with 1 to 1000 clips and 1 or 3 crops, such as 2x3";
+    let rule = "CLIPSxCROPS with 1 to 1000 clips and 1 or 3 crops, such as 2x3, or slideFRAMESxCROPS";
     VideoError::Option { option: "views", value: value.to_owned(), rule }
 }
 
@@ -113,7 +153,7 @@ mod tests {
     fn views(text: &str, num_real: usize, sampling: Sampling) -> Vec<ClipRequest> {
         let clip = ClipSpec { num_frames: 16, size_px: 8, patch: [2, 8, 8], sampling, short: Short::Hold };
         let timeline = Timeline { frames: vec![0; num_real.next_multiple_of(16)], num_real };
-        text.parse::<Views>().unwrap().requests(5, &timeline, &clip.check().unwrap())
+        text.parse::<Views>().unwrap().requests(5, &timeline, &clip.check().unwrap()).unwrap()
     }
 
     #[test]
@@ -134,6 +174,32 @@ mod tests {
     fn a_single_clip_is_from_the_middle() {
         let got = views("1x1", 48, Sampling::Rate { frames_per_sec: 10.0 });
         assert_eq!(got, [ClipRequest { segment: 5, start_frame: 16, num_frames: 16, view: View::CENTRE }]);
+    }
+
+    #[test]
+    fn sliding_clips_go_on_to_the_end() {
+        let starts = |text: &str, num_real| {
+            let got = views(text, num_real, Sampling::Rate { frames_per_sec: 10.0 });
+            got.into_iter().map(|request| request.start_frame).collect::<Vec<_>>()
+        };
+        // Windows of 16 each 8 frames; 41 frames end in the window from 26 on, as starts are even.
+        assert_eq!(starts("slide8x1", 41), [0, 8, 16, 24, 26]);
+        assert_eq!(starts("slide16x3", 20), [0, 0, 0, 4, 4, 4]);
+        assert_eq!(starts("slide16x1", 5), [0]);
+        assert_eq!("slide8x3".parse::<Views>().unwrap().to_string(), "slide8x3");
+    }
+
+    #[test]
+    fn sliding_clips_that_cannot_be_are_refused() {
+        let refused = |text: &str, sampling| {
+            let clip = ClipSpec { num_frames: 16, size_px: 8, patch: [2, 8, 8], sampling, short: Short::Hold };
+            let timeline = Timeline { frames: vec![0; 32], num_real: 32 };
+            text.parse::<Views>().unwrap().requests(0, &timeline, &clip.check().unwrap()).is_err()
+        };
+        assert!(refused("slide8x1", Sampling::Segment));
+        for stride in [0, 7, 18] {
+            assert!(refused(&format!("slide{stride}x1"), Sampling::Rate { frames_per_sec: 10.0 }), "{stride}");
+        }
     }
 
     #[test]
