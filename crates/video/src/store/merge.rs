@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{ClipStore, ClipStoreWriter, Done, NewVideo, Segment, Shard, Video};
+use super::{ClipStore, ClipStoreWriter, Done, NewVideo, Segment, Shard, StoreOptions, Video};
 use crate::spool::{io_error, with_suffix};
 use crate::{Decoded, VideoError};
 
@@ -156,8 +156,8 @@ fn expect_alike(inputs: &[&ClipStore]) -> Result<(), VideoError> {
     let (mut videos, mut segments) = (BTreeMap::new(), BTreeMap::new());
     for store in inputs {
         if store.options() != first.options() {
-            let problem =
-                format!("it was made with {:?}, {:?} with {:?}", store.options(), first.path(), first.options());
+            let (own, other) = (told(store.options()), told(first.options()));
+            let problem = format!("it was made with {own}, {:?} with {other}", first.path());
             return refuse(store, problem);
         }
         if store.label_spaces() != first.label_spaces() {
@@ -175,6 +175,11 @@ fn expect_alike(inputs: &[&ClipStore]) -> Result<(), VideoError> {
         }
     }
     Ok(())
+}
+
+fn told(options: StoreOptions) -> String {
+    let rate = options.max_frames_per_sec.map_or("any frame rate".to_owned(), |cap| format!("at most {cap} frames/s"));
+    format!("a short side of {} px and {rate}", options.short_side_px)
 }
 
 fn segments(inputs: &[&ClipStore]) -> Vec<Segment> {

@@ -309,7 +309,7 @@ fn stores_that_do_not_go_together_are_refused_with_the_reason() {
     let (mut writer, _) = ClipStoreWriter::begin(&other, StoreOptions { short_side_px: 32, ..OPTIONS }).unwrap();
     add(&mut writer, 4, 2);
     writer.finish(&[], &spaces()).unwrap();
-    assert!(said(&[base(), ClipStore::open(&other).unwrap()]).contains("short_side_px: 32"));
+    assert!(said(&[base(), ClipStore::open(&other).unwrap()]).contains("a short side of 32 px and any frame rate"));
     change(&path, "frames/blob", 3, 0xAA_u8);
     assert!(matches!(merged(&[base()], &out), Err(VideoError::Damaged { .. })));
     assert!(!out.exists());
