@@ -14,6 +14,9 @@ pub struct Damaged {
     pub problem: String,
 }
 
+/// Takes the offsets of some whole frames, one more than frames, and their JPEG bytes end to end.
+pub(super) type OnPiece<'a> = dyn FnMut(&[u64], &[u8]) -> Result<(), VideoError> + 'a;
+
 impl ClipStore {
     /// Compares tables and frames with the checksums that were written with them; nothing is decoded. `on_video` is told
     /// how many videos are done and may stop. Memory holds one piece of one video.
@@ -50,13 +53,8 @@ impl ClipStore {
         }
     }
 
-    /// Calls `piece` with the index of the first frame of a piece and the JPEG bytes of whole frames, end to end, until
-    /// the video is over.
-    pub(super) fn read_frame_bytes(
-        &self,
-        video: usize,
-        piece: &mut dyn FnMut(&[u64], &[u8]) -> Result<(), VideoError>,
-    ) -> Result<(), VideoError> {
+    /// Hands the stored frames of a video to `piece`, some megabytes at a time.
+    pub(super) fn read_frame_bytes(&self, video: usize, piece: &mut OnPiece<'_>) -> Result<(), VideoError> {
         let row = &self.videos()[video];
         let first = row.first_frame as usize;
         let ends = first..first + row.num_frames as usize + 1;
