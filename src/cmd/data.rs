@@ -138,7 +138,8 @@ fn clip_text(store: &ClipStore) -> String {
         "videos",
         videos.iter().map(|video| {
             let (width, height, rate) = (video.width_px, video.height_px, video.frames_per_sec);
-            format!("{:>6} frames {width}x{height} at {rate:.2}/s {}", video.num_frames, video.name)
+            let notes = if video.notes.is_empty() { String::new() } else { format!(" ({})", video.notes) };
+            format!("{:>6} frames {width}x{height} at {rate:.2}/s {}{notes}", video.num_frames, video.name)
         }),
     );
     list(&mut text, "rejected", store.rejected().iter().map(rejected_line));

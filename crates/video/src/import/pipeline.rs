@@ -42,7 +42,7 @@ enum Message {
 }
 
 enum End {
-    Whole { decoded: Decoded, content_hash: String },
+    Whole { decoded: Decoded, notes: String, content_hash: String },
     Rejected { reason: String, content_hash: String },
     Stopped,
 }
@@ -140,8 +140,8 @@ fn decode_file(job: &Job<'_>, file: &Source, send: &Sender<Message>) -> Result<E
         Verdict::Stopped => End::Stopped,
         Verdict::Rejected(reject) => End::Rejected { reason: reject.to_string(), content_hash },
         // The writer has given up when this fails, and does not look at the end either.
-        Verdict::Whole(decoded, _notes) => match send.send(Message::Frames(parcel)) {
-            Ok(()) => End::Whole { decoded, content_hash },
+        Verdict::Whole(decoded, notes) => match send.send(Message::Frames(parcel)) {
+            Ok(()) => End::Whole { decoded, notes: notes.map_or_else(String::new, |n| n.to_string()), content_hash },
             Err(_) => End::Stopped,
         },
     })
@@ -157,8 +157,13 @@ fn write_file(
         match message {
             Message::Frames(jpegs) => jpegs.iter().try_for_each(|jpeg| writer.push_frame(jpeg))?,
             Message::End(end) => match end? {
-                End::Whole { decoded, content_hash } => {
-                    writer.commit(NewVideo { name: &file.name, content_hash: &content_hash, decoded })?;
+                End::Whole { decoded, notes, content_hash } => {
+                    writer.commit(NewVideo {
+                        name: &file.name,
+                        content_hash: &content_hash,
+                        decoded,
+                        notes: &notes,
+                    })?;
                     return Ok(Some(None));
                 }
                 End::Rejected { reason, content_hash } => {

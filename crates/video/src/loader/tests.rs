@@ -31,7 +31,7 @@ fn source(dir: &TempDir) -> ClipSource {
             writer.push_frame(&jpeg::encode(24, 16, &[grey(video, frame); 24 * 16 * 3]).unwrap()).unwrap();
         }
         let name = format!("{video}");
-        writer.commit(NewVideo { name: &name, content_hash: "0", decoded }).unwrap();
+        writer.commit(NewVideo { name: &name, content_hash: "0", decoded, notes: "" }).unwrap();
     }
     let segment = |video| Segment {
         id: format!("s{video}"),

@@ -13,6 +13,7 @@ fn video(num_frames: u32, frames_per_sec: f64) -> Video {
         width_px: 8,
         content_hash: String::new(),
         frames_hash: String::new(),
+        notes: String::new(),
     }
 }
 

@@ -120,7 +120,7 @@ impl Source<'_> {
             width_px: video.width_px,
             height_px: video.height_px,
         };
-        writer.commit(NewVideo { name: &video.name, content_hash: &video.content_hash, decoded })
+        writer.commit(NewVideo { name: &video.name, content_hash: &video.content_hash, decoded, notes: &video.notes })
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Video {
     pub content_hash: String,
     /// BLAKE3 of the stored frames, JPEG bytes end to end, hex.
     pub frames_hash: String,
+    /// What ffmpeg warned of while it was decoded: how often, and the first time; empty for most.
+    pub notes: String,
 }
 
 impl Video {

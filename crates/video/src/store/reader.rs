@@ -223,13 +223,14 @@ fn read_videos(file: &File, len: usize) -> hdf5::Result<Vec<Video>> {
     let names = texts(file, "videos/name", len)?;
     let hashes = texts(file, "videos/content_hash", len)?;
     let frames_hashes = texts(file, "videos/frames_hash", len)?;
+    let notes = texts(file, "videos/notes", len)?;
     let first: Vec<u64> = column(file, "videos/first_frame", len)?;
     let num: Vec<u32> = column(file, "videos/num_frames", len)?;
     let rate: Vec<f64> = column(file, "videos/frames_per_sec", len)?;
     let source_rate: Vec<f64> = column(file, "videos/source_frames_per_sec", len)?;
     let height: Vec<u32> = column(file, "videos/height_px", len)?;
     let width: Vec<u32> = column(file, "videos/width_px", len)?;
-    let row = |(i, ((name, content_hash), frames_hash))| Video {
+    let row = |(i, (((name, content_hash), frames_hash), notes))| Video {
         name,
         first_frame: first[i],
         num_frames: num[i],
@@ -239,8 +240,9 @@ fn read_videos(file: &File, len: usize) -> hdf5::Result<Vec<Video>> {
         width_px: width[i],
         content_hash,
         frames_hash,
+        notes,
     };
-    Ok(names.into_iter().zip(hashes).zip(frames_hashes).enumerate().map(row).collect())
+    Ok(names.into_iter().zip(hashes).zip(frames_hashes).zip(notes).enumerate().map(row).collect())
 }
 
 fn read_label_spaces(file: &File) -> hdf5::Result<Vec<LabelSpace>> {

@@ -59,6 +59,7 @@ impl Tables<'_> {
         h5::write_texts(file, "videos/name", videos.iter().map(|v| &v.name))?;
         h5::write_texts(file, "videos/content_hash", videos.iter().map(|v| &v.content_hash))?;
         h5::write_texts(file, "videos/frames_hash", videos.iter().map(|v| &v.frames_hash))?;
+        h5::write_texts(file, "videos/notes", videos.iter().map(|v| &v.notes))?;
         column(file, "first_frame", videos.iter().map(|v| v.first_frame))?;
         column(file, "num_frames", videos.iter().map(|v| v.num_frames))?;
         column(file, "frames_per_sec", videos.iter().map(|v| v.frames_per_sec))?;

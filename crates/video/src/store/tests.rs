@@ -8,6 +8,9 @@ use crate::{Begin, Decoded, VideoError};
 
 const OPTIONS: StoreOptions = StoreOptions { short_side_px: 16, max_frames_per_sec: None };
 
+/// What ffmpeg said of videos of even and of odd numbers.
+const NOTES: [&str; 2] = ["", "1 warning: packet corrupt"];
+
 /// Stands for a JPEG: readers of bytes do not look inside.
 fn frame(video: usize, k: u32) -> Vec<u8> {
     vec![video as u8 * 16 + k as u8; 1000 + 10 * k as usize]
@@ -20,7 +23,7 @@ fn add(writer: &mut ClipStoreWriter, video: usize, num_frames: u32) {
     let decoded =
         Decoded { num_frames, frames_per_sec: 10.0, source_frames_per_sec: 30.0, width_px: 24, height_px: 16 };
     let (name, hash) = (format!("video {video} \u{e9}.mp4"), format!("{video:064}"));
-    writer.commit(NewVideo { name: &name, content_hash: &hash, decoded }).unwrap();
+    writer.commit(NewVideo { name: &name, content_hash: &hash, decoded, notes: NOTES[video % 2] }).unwrap();
 }
 
 fn segment(video: u32, label: i32) -> Segment {
@@ -66,6 +69,7 @@ fn what_was_written_comes_back() {
     let store = ClipStore::open(&path).unwrap();
     assert_eq!(store.videos().iter().map(|v| (v.first_frame, v.num_frames)).collect::<Vec<_>>(), [(0, 5), (5, 3)]);
     assert_eq!(store.videos()[1].name, "video 1 \u{e9}.mp4");
+    assert_eq!(store.videos().iter().map(|v| v.notes.as_str()).collect::<Vec<_>>(), NOTES);
     assert_eq!(store.segments(), [segment(0, 1), segment(1, -1)]);
     assert_eq!(store.label_spaces(), spaces());
     assert_eq!(store.rejected()[0].reason, "no frames");
@@ -130,7 +134,7 @@ fn frames_far_apart_are_read_apart() {
     (0..4).for_each(|k| writer.push_frame(&far(k)).unwrap());
     let decoded =
         Decoded { num_frames: 4, frames_per_sec: 1.0, source_frames_per_sec: 1.0, width_px: 16, height_px: 16 };
-    writer.commit(NewVideo { name: "a", content_hash: "0", decoded }).unwrap();
+    writer.commit(NewVideo { name: "a", content_hash: "0", decoded, notes: "" }).unwrap();
     writer.finish(&[], &[]).unwrap();
     let store = ClipStore::open(&path).unwrap();
     assert_eq!(store.read_jpegs(0, &[3, 0]).unwrap(), [far(3), far(0)]);

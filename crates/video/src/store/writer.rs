@@ -53,6 +53,8 @@ pub struct NewVideo<'a> {
     pub content_hash: &'a str,
     /// Rate and size.
     pub decoded: Decoded,
+    /// What ffmpeg warned of; empty for most.
+    pub notes: &'a str,
 }
 
 /// Writes a clip store, video by video. Until [`ClipStoreWriter::finish`] it is `NAME.part` and `NAME.journal`, and
@@ -160,6 +162,7 @@ impl ClipStoreWriter {
             width_px: new.decoded.width_px,
             content_hash: new.content_hash.to_owned(),
             frames_hash: self.pushed_hash(),
+            notes: new.notes.to_owned(),
         };
         let row = Row::Video { video, frame_bytes: std::mem::take(&mut self.pushed) };
         self.forget_pushed();

@@ -25,7 +25,7 @@ use super::{Row, Rows, Span, python, timestamp, whole_number};
 use crate::{LabelSpace, VideoError};
 
 /// The columns of all rows.
-const COLUMNS: [&str; 8] = [
+pub(crate) const COLUMNS: [&str; 8] = [
     "narration_id",
     "participant_id",
     "video_id",
@@ -36,7 +36,7 @@ const COLUMNS: [&str; 8] = [
     "stop_frame",
 ];
 /// What rows with labels have on top.
-const LABEL_COLUMNS: [&str; 7] =
+pub(crate) const LABEL_COLUMNS: [&str; 7] =
     ["narration", "verb", "verb_class", "noun", "noun_class", "all_nouns", "all_noun_classes"];
 const CLOCK: &str = "HH:MM:SS.ss";
 

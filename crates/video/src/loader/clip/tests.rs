@@ -28,7 +28,7 @@ fn source(dir: &Path, (width_px, height_px): (u32, u32), frames: &[Vec<u8>]) -> 
     }
     let num_frames = frames.len() as u32;
     let decoded = Decoded { num_frames, frames_per_sec: 10.0, source_frames_per_sec: 10.0, width_px, height_px };
-    writer.commit(NewVideo { name: "v", content_hash: "0", decoded }).unwrap();
+    writer.commit(NewVideo { name: "v", content_hash: "0", decoded, notes: "" }).unwrap();
     let stop_secs = f64::from(num_frames) / 10.0;
     let group = String::new();
     writer

@@ -2,6 +2,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::VideoError;
+use crate::annotations::epic100::{COLUMNS as TEST_COLUMNS, LABEL_COLUMNS};
 
 use super::super::output::write_whole;
 use super::film::Segment;
@@ -10,19 +11,6 @@ use super::write::{Split, Video};
 
 /// Classes so rare that all of them make up this share of the training segments are the tail.
 const TAIL_SHARE: f64 = 0.2;
-
-const TEST_COLUMNS: [&str; 8] = [
-    "narration_id",
-    "participant_id",
-    "video_id",
-    "narration_timestamp",
-    "start_timestamp",
-    "stop_timestamp",
-    "start_frame",
-    "stop_frame",
-];
-const LABEL_COLUMNS: [&str; 7] =
-    ["narration", "verb", "verb_class", "noun", "noun_class", "all_nouns", "all_noun_classes"];
 
 /// The classes of one kind in the order of their ids: the most frequent in training first.
 struct Classes<T> {
