@@ -8,7 +8,8 @@ use zune_jpeg::JpegDecoder;
 
 use crate::VideoError;
 
-/// Quality of stored frames: about a tenth of the raw size on real video (measured), no visible blocks. Our choice.
+/// Quality of frames that are encoded here: about a tenth of the raw size on real video (measured), no visible blocks.
+/// Our choice.
 const QUALITY: u8 = 90;
 
 /// Whether bytes begin with a JPEG, by its markers alone.
@@ -80,7 +81,8 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-/// Encodes `rgb` (`[height_px, width_px, 3]`) with 4:2:0 chroma at quality 90.
+/// Encodes `rgb` (`[height_px, width_px, 3]`) with 4:2:0 chroma at quality 90, for a store of frames of one's own; an import
+/// stores the pictures that ffmpeg makes.
 ///
 /// # Errors
 /// [`VideoError::Picture`] when a side is 0, above 65535, or does not fit the number of bytes.

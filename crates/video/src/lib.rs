@@ -1,8 +1,8 @@
 //! Video as data: decoding, stores, sampling and loading. No tensors.
 //!
 //! ```text
-//! folder of videos --import--> ClipStore (.h5) --timeline, Loader--> clips as u8 frames
-//!                                   tokenizer --TokenWriter--> TokenStore (.h5) --Loader--> codes, priorities
+//! videos, annotations --import--> ClipStore (.h5) --timeline, Loader--> clips as u8 frames
+//!                                     tokenizer --TokenWriter--> TokenStore (.h5) --Loader--> codes, priorities
 //! ```
 //!
 //! | word     | meaning                                                                          |

@@ -161,7 +161,8 @@ impl ClipStore {
         let num_frames = self.offset.size().saturating_sub(1) as u64;
         let video_fits = |v: &Video| {
             v.num_frames > 0
-                && v.frames_per_sec > 0.0
+                // What decoding hands out; a lower one would make a timeline longer than memory.
+                && (0.01..=1000.0).contains(&v.frames_per_sec)
                 && v.first_frame.saturating_add(v.num_frames.into()) <= num_frames
         };
         let segment_fits = |s: &Segment| {

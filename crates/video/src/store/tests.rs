@@ -359,6 +359,13 @@ fn a_column_that_claims_more_than_the_file_holds_is_not_allocated() {
     assert!(said.contains("/frames/offset is said to hold 1099511627776 bytes, the file has"), "{said}");
 }
 
+#[test]
+fn a_frame_rate_that_no_video_has_is_refused_at_the_door() {
+    let (_dir, path) = written();
+    change(&path, "videos/frames_per_sec", 1, 1e-300_f64);
+    assert!(ClipStore::open(&path).unwrap_err().to_string().contains("does not fit the other tables"));
+}
+
 /// Opens and verifies a damaged copy in this very process: a crash would end the test.
 #[test]
 fn a_store_with_any_byte_changed_is_an_error_or_a_finding_and_never_a_crash() {
