@@ -22,6 +22,8 @@ pub struct StepLog {
     pub learning_rate: f64,
     /// L2 norm of this step's gradient before clipping.
     pub grad_norm: f64,
+    /// Steps so far that were skipped because their loss or gradient was not finite.
+    pub skipped: u64,
     /// Seconds per step, waiting included, mean since the last line.
     pub step_secs: f64,
     /// Seconds per step spent waiting for data, mean since the last line.
@@ -70,7 +72,7 @@ impl Metrics {
     }
 
     fn failed(&self, source: io::Error) -> TrainError {
-        TrainError::Io { doing: "write", path: self.path.clone(), source }
+        TrainError::write(&self.path, source)
     }
 }
 

@@ -1,0 +1,78 @@
+use crate::checkpoint::{CheckpointWriter, Checkpoints, Progress};
+use crate::metrics::Metrics;
+use crate::{NamedTensors, RunDir, StepLog, TrainError, TrainPlan, World};
+
+/// What a run keeps: how far it is, and on the first rank the files that say so. The other ranks write nothing.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) progress: Progress,
+    files: Option<Files>,
+}
+
+#[derive(Debug)]
+struct Files {
+    writer: CheckpointWriter,
+    metrics: Metrics,
+}
+
+impl Keeper {
+    /// Sets the state of all ranks to the run's last checkpoint, or to the first rank's weights where there is none.
+    pub(crate) fn resume(
+        run: &RunDir,
+        plan: &TrainPlan,
+        world: &World,
+        state: &NamedTensors,
+    ) -> Result<Self, TrainError> {
+        let (mut progress, mut files) = (Progress::default(), None);
+        if world.is_first() {
+            let checkpoints = Checkpoints::of(run, plan.keep_checkpoints());
+            progress = checkpoints.load(state)?;
+            if plan.checkpoints_at(progress.step) {
+                // A kill may have come between the checkpoint and this.
+                checkpoints.rank(progress)?;
+                progress.start_anew();
+            }
+            let metrics = run.metrics_through(progress.step)?;
+            files = Some(Files { writer: CheckpointWriter::start(checkpoints)?, metrics });
+        }
+        let Progress { step, loss_sum, num_losses, num_skipped } = progress;
+        let [step, loss_sum, num_losses, num_skipped] =
+            world.from_first([step as f64, loss_sum, num_losses as f64, num_skipped as f64])?;
+        world.broadcast(state)?;
+        let progress = Progress {
+            step: step as u64,
+            loss_sum,
+            num_losses: num_losses as u64,
+            num_skipped: num_skipped as u64,
+        };
+        Ok(Keeper { progress, files })
+    }
+
+    pub(crate) fn log(&mut self, log: &StepLog) -> Result<(), TrainError> {
+        self.files.as_mut().map_or(Ok(()), |files| files.metrics.append(log))
+    }
+
+    /// Starts to write a checkpoint.
+    ///
+    /// * `scheduled` - whether the plan has one here, or something else asked for it
+    pub(crate) fn save(&mut self, scheduled: bool, state: &NamedTensors) -> Result<(), TrainError> {
+        if let Some(files) = &mut self.files {
+            files.metrics.sync()?;
+            files.writer.write(self.progress, scheduled, state)?;
+        }
+        if scheduled {
+            self.progress.start_anew();
+        }
+        Ok(())
+    }
+
+    /// Whether the checkpoint under way has failed.
+    pub(crate) fn poll(&mut self) -> Result<(), TrainError> {
+        self.files.as_mut().map_or(Ok(()), |files| files.writer.poll())
+    }
+
+    /// Waits for the checkpoint under way.
+    pub(crate) fn finish(&mut self) -> Result<(), TrainError> {
+        self.files.as_mut().map_or(Ok(()), |files| files.writer.finish())
+    }
+}
