@@ -16,8 +16,11 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        // As libtorch itself is built: some of its classes have members more without it.
+        .define("NDEBUG", None)
         .file("shim/memory.cpp")
         .file("shim/autograd.cpp")
+        .file("shim/non_finite.cpp")
         .compile("longvid_shim");
     println!("cargo:rerun-if-changed=shim");
     println!("cargo:libtorch={}", lib.display());

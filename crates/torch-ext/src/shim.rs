@@ -9,6 +9,12 @@ use crate::Error;
 pub(crate) type Run = extern "C" fn(*mut c_void, *const *mut C_tensor, c_int, *mut *mut C_tensor) -> c_int;
 pub(crate) type Drop = extern "C" fn(*mut c_void);
 
+/// The shim's watch; only ever behind a pointer.
+#[repr(C)]
+pub(crate) struct Watching {
+    _opaque: [u8; 0],
+}
+
 unsafe extern "C" {
     pub(crate) fn lv_last_error() -> *const c_char;
     pub(crate) fn lv_set_last_error(message: *const c_char);
@@ -42,6 +48,20 @@ unsafe extern "C" {
         weight_decay: f64,
         eps: f64,
     ) -> c_int;
+    pub(crate) fn lv_watch_begin(
+        variables: *const *mut C_tensor,
+        names: *const *const c_char,
+        n: c_int,
+        output: *mut *mut Watching,
+    ) -> c_int;
+    pub(crate) fn lv_watch_finding(
+        watching: *mut Watching,
+        is_found: *mut c_int,
+        codes: *mut c_int,
+        value: *mut f64,
+        texts: *mut *const c_char,
+    ) -> c_int;
+    pub(crate) fn lv_watch_end(watching: *mut Watching);
     pub(crate) fn lv_total_norm(list: *const *mut C_tensor, n: c_int, output: *mut *mut C_tensor) -> c_int;
 }
 
