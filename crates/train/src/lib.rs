@@ -25,6 +25,7 @@ mod run_dir;
 mod schedule;
 mod settings;
 mod tensor_file;
+mod tensorboard;
 pub mod weights;
 
 pub use config::{TrainConfig, TrainPlan};
@@ -35,3 +36,4 @@ pub use named::{NamedTensors, named};
 pub use optimizer::{AdamW, AdamWConfig, decays};
 pub use run_dir::{RunDir, RunInfo, RunRecord, Start};
 pub use schedule::Schedule;
+pub use tensorboard::{EventFile, Image};
