@@ -7,6 +7,7 @@ mod block;
 mod conv;
 mod cubes;
 mod error;
+mod gauges;
 pub mod init;
 mod losses;
 mod mix;
@@ -19,6 +20,7 @@ pub use block::{Block, CrossBlock, Recompute, Stack, StackConfig, additive_mask,
 pub use conv::{CausalConv3d, Conv3dConfig, FrameGroupNorm};
 pub use cubes::Cubes;
 pub use error::{During, NnError};
+pub use gauges::gauges;
 pub use losses::Losses;
 pub use mix::{ClipLayout, CutBox, Mix, MixConfig, smooth_labels};
 pub use position::{Position, position_codes};

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -129,7 +128,8 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
             on_log(&log);
         }
         if plan.pictures_at(step) && world.is_first() {
-            catch("drawing pictures", || task.pictures(step)).map_err(|caught| at.caught(caught))??;
+            let pictures = catch("drawing pictures", || task.pictures(step)).map_err(|caught| at.caught(caught))??;
+            keeper.show(step, &pictures)?;
         }
         if plan.checkpoints_at(step) || agreed.interrupted {
             keeper.save(plan.checkpoints_at(step), &state)?;

@@ -1,6 +1,7 @@
 use crate::checkpoint::{CheckpointWriter, Checkpoints, Progress};
 use crate::metrics::Metrics;
-use crate::{NamedTensors, RunDir, StepLog, TrainError, TrainPlan, World};
+use crate::tensorboard::{EventFile, Image};
+use crate::{Drawn, NamedTensors, RunDir, StepLog, TrainError, TrainPlan, World};
 
 /// What a run keeps: how far it is, and on the first rank the files that say so. The other ranks write nothing.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub(crate) struct Keeper {
 struct Files {
     writer: CheckpointWriter,
     metrics: Metrics,
+    events: EventFile,
 }
 
 impl Keeper {
@@ -33,7 +35,8 @@ impl Keeper {
                 progress.start_anew();
             }
             let metrics = run.metrics_through(progress.step)?;
-            files = Some(Files { writer: CheckpointWriter::start(checkpoints)?, metrics });
+            let events = EventFile::open_after(run.root(), progress.step)?;
+            files = Some(Files { writer: CheckpointWriter::start(checkpoints)?, metrics, events });
         }
         let Progress { step, loss_sum, num_losses, num_skipped } = progress;
         let [step, loss_sum, num_losses, num_skipped] =
@@ -49,7 +52,17 @@ impl Keeper {
     }
 
     pub(crate) fn log(&mut self, log: &StepLog) -> Result<(), TrainError> {
-        self.files.as_mut().map_or(Ok(()), |files| files.metrics.append(log))
+        let Some(files) = &mut self.files else { return Ok(()) };
+        files.metrics.append(log)?;
+        files.events.append(log)
+    }
+
+    pub(crate) fn show(&mut self, step: u64, pictures: &[Drawn]) -> Result<(), TrainError> {
+        let Some(files) = &mut self.files else { return Ok(()) };
+        for Drawn { tag, png, width, height } in pictures {
+            files.events.image(step, Image { tag, png, width: *width, height: *height })?;
+        }
+        Ok(())
     }
 
     /// Starts to write a checkpoint.
@@ -58,6 +71,7 @@ impl Keeper {
     pub(crate) fn save(&mut self, scheduled: bool, state: &NamedTensors) -> Result<(), TrainError> {
         if let Some(files) = &mut self.files {
             files.metrics.sync()?;
+            files.events.sync()?;
             files.writer.write(self.progress, scheduled, state)?;
         }
         if scheduled {

@@ -95,6 +95,7 @@ pub(crate) mod tests {
             terms: BTreeMap::from([("commit", 0.25), ("gauge", f64::NAN)]),
             learning_rate: 0.01,
             grad_norm: 2.0,
+            skipped: 0,
             step_secs: 0.5,
             wait_secs: 0.125,
             frames_per_sec: 64.0,
@@ -108,7 +109,7 @@ pub(crate) mod tests {
         let path = dir.path().join("metrics.jsonl");
         Metrics::open_through(&path, 0).unwrap().append(&line(3)).unwrap();
         let want = concat!(
-            r#"{"step":3,"loss":0.5,"commit":0.25,"gauge":null,"learning_rate":0.01,"grad_norm":2.0,"#,
+            r#"{"step":3,"loss":0.5,"commit":0.25,"gauge":null,"learning_rate":0.01,"grad_norm":2.0,"skipped":0,"#,
             r#""step_secs":0.5,"wait_secs":0.125,"frames_per_sec":64.0,"peak_bytes":1024}"#,
             "\n"
         );

@@ -26,11 +26,11 @@ pub trait Task {
     /// What is kept of a micro-batch whose loss or gradient is not finite.
     fn evidence(&self, batch: &Self::Batch) -> Evidence;
 
-    /// Draws pictures of the model after `step`.
+    /// Draws pictures of the model after `step`. Where they are kept as files is the task's own affair.
     ///
     /// # Errors
     /// Whatever the model or the disk fails with.
-    fn pictures(&mut self, step: u64) -> Result<(), Self::Error>;
+    fn pictures(&mut self, step: u64) -> Result<Vec<Drawn>, Self::Error>;
 }
 
 /// A rank's data of one step.
@@ -40,6 +40,19 @@ pub struct Loaded<B> {
     pub micro_batches: Vec<B>,
     /// Seconds spent waiting for them.
     pub wait_secs: f64,
+}
+
+/// A picture, for TensorBoard.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// What it shows; pictures of one tag are a series over steps.
+    pub tag: String,
+    /// The file's bytes, RGB.
+    pub png: Vec<u8>,
+    /// Pixels, horizontal.
+    pub width: u64,
+    /// Pixels, vertical.
+    pub height: u64,
 }
 
 /// What is kept of a micro-batch that went wrong.

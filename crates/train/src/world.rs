@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use tch::Tensor;
-use torch_ext::Group;
+use crate::stub::Group;
 
 use crate::{NamedTensors, TrainError};
 
