@@ -1,5 +1,6 @@
 use nn::{During, NnError};
 use tch::nn::VarStore;
+use tch::{TchError, Tensor};
 
 use crate::named::copy_all;
 use crate::{EmaConfig, NamedTensors, TrainError, named};
@@ -20,7 +21,7 @@ impl Ema {
     pub fn new(vs: &VarStore, config: EmaConfig) -> Result<Option<Self>, NnError> {
         let EmaConfig::Decay { decay } = config else { return Ok(None) };
         let weights = named(vs);
-        let copy = |(name, value): (&String, &tch::Tensor)| Ok((name.clone(), value.f_detach()?.f_copy()?));
+        let copy = |(name, value): (&String, &Tensor)| Ok((name.clone(), copy_of(value)?));
         let averages = weights.iter().map(copy).collect::<Result<_, _>>().during("copying weights for their average")?;
         Ok(Some(Ema { decay, weights, averages }))
     }
@@ -59,9 +60,15 @@ impl Ema {
     }
 }
 
+fn copy_of(value: &Tensor) -> Result<Tensor, TchError> {
+    let mut copy = value.f_detach()?.f_empty_like()?;
+    copy.f_copy_(&value.f_detach()?)?;
+    Ok(copy)
+}
+
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind, Tensor, nn};
+    use tch::{Device, Kind, nn};
 
     use super::*;
 

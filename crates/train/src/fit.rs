@@ -9,7 +9,9 @@ use crate::keeper::Keeper;
 use crate::meter::{Meter, Pace};
 use crate::micro_batch::{MicroBatch, Sums};
 use crate::trouble::Trouble;
-use crate::{AdamW, Ema, Loaded, NamedTensors, Precision, RunDir, StepLog, Task, TrainError, TrainPlan, World, named};
+use crate::{AdamW, Ema, NamedTensors, RunDir, StepLog, Task, TrainPlan, World, named};
+#[cfg(doc)]
+use crate::TrainError;
 
 /// What [`fit`] works on.
 #[derive(Debug)]

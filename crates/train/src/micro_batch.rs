@@ -51,7 +51,7 @@ impl Sums {
         share: f64,
         loss: impl FnOnce() -> Result<Losses, E>,
     ) -> Result<(), E> {
-        let Losses { total, terms, features } = loss()?;
+        let Losses { total, terms, .. } = loss()?; let features = None;
         let value = f64::try_from(&total).during("reading the loss").map_err(|err| at.failed(err))?;
         self.loss += share * value;
         if !value.is_finite() {
