@@ -116,7 +116,7 @@ fn backpropagate<E: From<TrainError>>(
     optimizer: &mut AdamW,
     loss: impl FnOnce() -> Result<Losses, E>,
 ) -> Result<(f64, Terms), E> {
-    let Losses { total, terms } = loss()?;
+    let Losses { total, terms, .. } = loss()?;
     let value = f64::try_from(&total).during("reading the loss").map_err(|err| at.failed(err))?;
     at.expect_finite("loss", value)?;
     optimizer.zero_grad().map_err(|err| at.failed(err))?;

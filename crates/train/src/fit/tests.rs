@@ -54,7 +54,7 @@ impl Bench {
         let loss = |(step, x): &(u64, Tensor)| {
             let total = loss(*step, net, x);
             let terms = vec![("half", total.detach() * 0.5)];
-            Ok(Losses { total, terms })
+            Ok(Losses { total, terms, features: None })
         };
         let (plan, vs, optimizer) = (&self.plan, &self.vs, &mut self.optimizer);
         fit(Fit { plan, vs, optimizer, run, frames_per_step: 16, interrupt: &interrupt }, next, loss, on_log)
