@@ -38,6 +38,8 @@ pub struct Predictions {
     pub tokens_bq: Tensor,
     /// Codes, or normalised pixels, `[B, Q, C]`.
     pub values_bqc: Tensor,
+    /// The encoder's tokens, `[B, I, D]`.
+    pub features_bid: Tensor,
 }
 
 impl Arvideo {
@@ -86,9 +88,9 @@ impl Arvideo {
         let (kept, size) = (self.checked.num_kept() as i64, self.checked.clusters().size() as i64);
         let inputs_bi = stack("input tokens", cubes, plans.iter().map(|p| &p.inputs), self.num_blocks * kept)?;
         let tokens_bq = stack("predicted tokens", cubes, plans.iter().map(|p| &p.predicted), self.num_blocks * size)?;
-        let encoded_bid = self.encoder.encode(cubes, &inputs_bi, Some(&self.encoder_mask_ii))?;
-        let values_bqc = self.decode(&encoded_bid, &inputs_bi, &tokens_bq)?;
-        Ok(Predictions { tokens_bq, values_bqc })
+        let features_bid = self.encoder.encode(cubes, &inputs_bi, Some(&self.encoder_mask_ii))?;
+        let values_bqc = self.decode(&features_bid, &inputs_bi, &tokens_bq)?;
+        Ok(Predictions { tokens_bq, values_bqc, features_bid })
     }
 
     /// `encoded_bid` are the encoder's tokens at `inputs_bi`; the answer `[B, Q, C]` is for the places `tokens_bq`.

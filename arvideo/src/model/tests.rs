@@ -41,6 +41,10 @@ impl Case {
         Case { model, clip, codes, plans, vs }
     }
 
+    pub(crate) fn named(&self) -> Vec<(String, Tensor)> {
+        self.vs.variables().into_iter().collect()
+    }
+
     fn cubes(&self) -> Cubes {
         Cubes::new(&self.clip, GRID, PATCH).unwrap()
     }
