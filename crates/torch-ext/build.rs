@@ -18,6 +18,8 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .file("shim/memory.cpp")
         .file("shim/autograd.cpp")
+        .file("shim/collective.cpp")
+        .include("shim/gloo_fwd")
         .compile("longvid_shim");
     println!("cargo:rerun-if-changed=shim");
     println!("cargo:libtorch={}", lib.display());
