@@ -21,6 +21,8 @@ fn main() {
         .file("shim/memory.cpp")
         .file("shim/autograd.cpp")
         .file("shim/non_finite.cpp")
+        .file("shim/collective.cpp")
+        .include("shim/gloo_fwd")
         .compile("longvid_shim");
     println!("cargo:rerun-if-changed=shim");
     println!("cargo:libtorch={}", lib.display());

@@ -6,6 +6,14 @@ pub(crate) use torch_sys::C_tensor;
 
 use crate::Error;
 
+/// Opaque handles of `shim/collective.cpp`.
+#[repr(C)]
+pub(crate) struct CStore(c_void);
+#[repr(C)]
+pub(crate) struct CGloo(c_void);
+#[repr(C)]
+pub(crate) struct CWork(c_void);
+
 pub(crate) type Run = extern "C" fn(*mut c_void, *const *mut C_tensor, c_int, *mut *mut C_tensor) -> c_int;
 pub(crate) type Drop = extern "C" fn(*mut c_void);
 
@@ -63,6 +71,41 @@ unsafe extern "C" {
     ) -> c_int;
     pub(crate) fn lv_watch_end(watching: *mut Watching);
     pub(crate) fn lv_total_norm(list: *const *mut C_tensor, n: c_int, output: *mut *mut C_tensor) -> c_int;
+    pub(crate) fn lv_store_open(
+        host: *const c_char,
+        port: u16,
+        listen_fd: c_int,
+        prefix: *const c_char,
+        timeout_ms: i64,
+        out: *mut *mut CStore,
+    ) -> c_int;
+    pub(crate) fn lv_store_free(store: *mut CStore);
+    pub(crate) fn lv_store_add(store: *mut CStore, key: *const c_char, amount: i64, sum: *mut i64) -> c_int;
+    pub(crate) fn lv_store_set(store: *mut CStore, key: *const c_char, value: *const c_char) -> c_int;
+    pub(crate) fn lv_store_get(
+        store: *mut CStore,
+        key: *const c_char,
+        buffer: *mut c_char,
+        size: i64,
+        length: *mut i64,
+    ) -> c_int;
+    pub(crate) fn lv_gloo_connect(
+        store: *mut CStore,
+        address: *const c_char,
+        rank: c_int,
+        num_ranks: c_int,
+        timeout_ms: i64,
+        out: *mut *mut CGloo,
+    ) -> c_int;
+    pub(crate) fn lv_gloo_free(gloo: *mut CGloo);
+    pub(crate) fn lv_gloo_start(
+        gloo: *mut CGloo,
+        operation: c_int,
+        tensor: *mut C_tensor,
+        out: *mut *mut CWork,
+    ) -> c_int;
+    pub(crate) fn lv_work_wait(work: *mut CWork) -> c_int;
+    pub(crate) fn lv_work_free(work: *mut CWork);
 }
 
 /// Handles of tensors that stay ours; valid as long as `tensors` is.
