@@ -60,7 +60,7 @@ pub enum Precision {
 impl Precision {
     /// The precision that a device can do.
     pub(crate) fn on(self, device: Device) -> Self {
-        if self == Precision::Bf16 && !crate::stub::has_bf16(device) {
+        if self == Precision::Bf16 && device == Device::Cpu {
             tracing::warn!("this device has no units for bf16: training in f32");
             return Precision::F32;
         }
@@ -74,7 +74,7 @@ impl Precision {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum EmaConfig {
     /// No average.
-    None,
+    None {},
     /// `average = decay * average + (1 - decay) * weights`.
     Decay {
         /// In `0..1`. The first steps use `(1 + step) / (10 + step)` while that is smaller, so that the first weights,
@@ -88,7 +88,7 @@ pub enum EmaConfig {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum NonFinitePolicy {
     /// The run ends with an error.
-    Stop,
+    Stop {},
     /// The step leaves the weights as they are, is counted, and the run goes on.
     Skip {
         /// The run ends with an error when this many steps have been skipped already.
@@ -287,8 +287,8 @@ pub(crate) fn example() -> TrainConfig {
         accumulate: 1,
         layer_decay: 1.0,
         precision: Precision::F32,
-        ema: EmaConfig::None,
-        non_finite: NonFinitePolicy::Stop,
+        ema: EmaConfig::None {},
+        non_finite: NonFinitePolicy::Stop {},
         log_every: 4,
         checkpoint_every: 5,
         keep_checkpoints: 2,
@@ -334,8 +334,10 @@ mod tests {
         assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), example());
         let without = text.replace("seed = 7\n", "");
         assert!(toml::from_str::<TrainConfig>(&without).unwrap_err().to_string().contains("missing field `seed`"));
-        let with = format!("{text}momentum = 0.9\n");
-        assert!(toml::from_str::<TrainConfig>(&with).unwrap_err().to_string().contains("unknown field `momentum`"));
+        // Before the first table, and in the last one.
+        for with in [format!("momentum = 0.9\n{text}"), format!("{text}momentum = 0.9\n")] {
+            assert!(toml::from_str::<TrainConfig>(&with).unwrap_err().to_string().contains("unknown field `momentum`"));
+        }
     }
 
     #[test]

@@ -101,6 +101,6 @@ mod tests {
         ema.update(100).unwrap();
         assert_eq!(ema.averages()["count"].int64_value(&[0]), 7);
         assert_eq!(ema.averages()["count"].kind(), Kind::Int64);
-        assert!(Ema::new(&vs, EmaConfig::None).unwrap().is_none());
+        assert!(Ema::new(&vs, EmaConfig::None {}).unwrap().is_none());
     }
 }

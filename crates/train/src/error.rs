@@ -232,7 +232,7 @@ pub enum TrainError {
     },
     /// The ranks lost each other: one died, hangs, or cannot be reached.
     #[error("the ranks of this run lost each other; go on with --resume from the last checkpoint, with any number of ranks")]
-    Ranks(#[from] crate::stub::GroupError),
+    Ranks(#[from] torch_ext::GroupError),
     /// Any other failure of libtorch within a step.
     #[error("step {step} failed")]
     Step {

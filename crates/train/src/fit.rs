@@ -2,16 +2,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tch::nn::VarStore;
+use torch_ext::Group;
 
+use crate::agree::{agree, mean_terms};
 use crate::at::At;
 use crate::caught::catch;
 use crate::keeper::Keeper;
 use crate::meter::{Meter, Pace};
 use crate::micro_batch::{MicroBatch, Sums};
 use crate::trouble::Trouble;
-use crate::{AdamW, Ema, NamedTensors, RunDir, StepLog, Task, TrainPlan, World, named};
-#[cfg(doc)]
-use crate::TrainError;
+use crate::{AdamW, Ema, NamedTensors, RunDir, StepLog, Task, TrainError, TrainPlan, named};
 
 /// What [`fit`] works on.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Fit<'a> {
     /// Their average, where the plan has one.
     pub ema: Option<&'a mut Ema>,
     /// The processes that train together.
-    pub world: &'a World,
+    pub ranks: &'a Group,
     /// Where checkpoints and metrics go, and where a resumed run begins.
     pub run: &'a RunDir,
     /// Frames in the batch of one step, over all ranks, for `frames_per_sec`.
@@ -62,11 +62,11 @@ pub enum Outcome {
 /// [`TrainError::Io`] and [`TrainError::DiskFull`] when a checkpoint or a line of metrics cannot be written, and the
 /// refusals of a checkpoint to resume from.
 pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)) -> Result<Outcome, T::Error> {
-    let Fit { plan, vs, optimizer, mut ema, world, run, frames_per_step, interrupt } = job;
-    let split = plan.split(world.num_ranks())?;
+    let Fit { plan, vs, optimizer, mut ema, ranks, run, frames_per_step, interrupt } = job;
+    let split = plan.split(ranks.num_ranks())?;
     let precision = plan.precision().on(vs.device());
     let state = state(vs, optimizer, ema.as_deref());
-    let mut keeper = Keeper::resume(run, plan, world, &state)?;
+    let mut keeper = Keeper::resume(run, plan, ranks, &state)?;
     let mut meter = Meter::start(vs.device());
     for step in keeper.progress.step + 1..=plan.steps() {
         let began = Instant::now();
@@ -77,7 +77,7 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
         let place = |i| MicroBatch {
             run_seed: plan.seed(),
             step,
-            index: (world.rank() * split.accumulate + i) as u64,
+            index: (ranks.rank() * split.accumulate + i) as u64,
             device: vs.device(),
             precision,
         };
@@ -90,10 +90,10 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
                 break;
             }
         }
-        let agreed = world.agree(sums.loss, interrupt.load(Ordering::Relaxed))?;
+        let agreed = agree(ranks, sums.loss, interrupt.load(Ordering::Relaxed)).map_err(TrainError::Ranks)?;
         let mut grad_norm = f64::NAN;
         if agreed.loss.is_finite() {
-            world.mean(&optimizer.gradients())?;
+            ranks.mean(&optimizer.gradients()).map_err(TrainError::Ranks)?;
             grad_norm = optimizer.clip_grad_norm(plan.clip_grad_norm()).map_err(|err| at.failed(err))?;
         }
         keeper.progress.step = step;
@@ -104,13 +104,13 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
             }
             keeper.progress.add(agreed.loss);
         } else {
-            let trouble = Trouble { at, loss: agreed.loss, grad_norm, vs, run, rank: world.rank() };
+            let trouble = Trouble { at, loss: agreed.loss, grad_norm, vs, run, rank: ranks.rank() };
             trouble.follow(plan.non_finite(), &mut keeper.progress, task, (&loaded.micro_batches, place))?;
         }
         meter.add(began.elapsed().as_secs_f64(), loaded.wait_secs);
 
         if plan.logs_at(step) || !grad_norm.is_finite() {
-            let terms = world.mean_terms(sums.read_terms(at)?)?;
+            let terms = mean_terms(ranks, sums.read_terms(at)?).map_err(TrainError::Ranks)?;
             let Pace { step_secs, wait_secs, peak_bytes } = meter.restart();
             let frames_per_sec = frames_per_step as f64 / step_secs;
             let (loss, skipped) = (agreed.loss, keeper.progress.num_skipped);
@@ -129,7 +129,7 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
             keeper.log(&log)?;
             on_log(&log);
         }
-        if plan.pictures_at(step) && world.is_first() {
+        if plan.pictures_at(step) && ranks.is_first() {
             let pictures = catch("drawing pictures", || task.pictures(step)).map_err(|caught| at.caught(caught))??;
             keeper.show(step, &pictures)?;
         }

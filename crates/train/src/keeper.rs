@@ -1,7 +1,11 @@
+use tch::Tensor;
+use torch_ext::Group;
+
+use crate::agree::from_first;
 use crate::checkpoint::{CheckpointWriter, Checkpoints, Progress};
 use crate::metrics::Metrics;
 use crate::tensorboard::{EventFile, Image};
-use crate::{Drawn, NamedTensors, RunDir, StepLog, TrainError, TrainPlan, World};
+use crate::{Drawn, NamedTensors, RunDir, StepLog, TrainError, TrainPlan};
 
 /// What a run keeps: how far it is, and on the first rank the files that say so. The other ranks write nothing.
 #[derive(Debug)]
@@ -22,11 +26,11 @@ impl Keeper {
     pub(crate) fn resume(
         run: &RunDir,
         plan: &TrainPlan,
-        world: &World,
+        ranks: &Group,
         state: &NamedTensors,
     ) -> Result<Self, TrainError> {
         let (mut progress, mut files) = (Progress::default(), None);
-        if world.is_first() {
+        if ranks.is_first() {
             let checkpoints = Checkpoints::of(run, plan.keep_checkpoints());
             progress = checkpoints.load(state)?;
             if plan.checkpoints_at(progress.step) {
@@ -40,8 +44,8 @@ impl Keeper {
         }
         let Progress { step, loss_sum, num_losses, num_skipped } = progress;
         let [step, loss_sum, num_losses, num_skipped] =
-            world.from_first([step as f64, loss_sum, num_losses as f64, num_skipped as f64])?;
-        world.broadcast(state)?;
+            from_first(ranks, [step as f64, loss_sum, num_losses as f64, num_skipped as f64])?;
+        ranks.broadcast(&state.values().map(Tensor::shallow_clone).collect::<Vec<_>>())?;
         let progress = Progress {
             step: step as u64,
             loss_sum,

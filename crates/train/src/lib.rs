@@ -4,7 +4,7 @@
 //! TrainConfig --check--> TrainPlan --+
 //! VarStore --> AdamW, Ema -----------+
 //! Task (data, objective) ------------+--> fit --> Outcome
-//! World (ranks) ---------------------+      |
+//! Group (ranks) ---------------------+      |
 //! RunInfo --> RunDir ----------------+      +--> metrics.jsonl, checkpoints/, pictures/
 //! ```
 //!
@@ -16,6 +16,7 @@
 //!
 //! Steps are counted from 1: "step 5" is the fifth update, and a checkpoint of step 5 was written after it.
 
+mod agree;
 mod at;
 mod atomic;
 mod caught;
@@ -32,15 +33,15 @@ mod micro_batch;
 mod named;
 mod optimizer;
 mod run_dir;
+mod run_end;
 mod schedule;
 mod settings;
-pub mod stub;
 mod task;
 mod tensor_file;
 mod tensorboard;
 mod trouble;
 pub mod weights;
-mod world;
+
 
 pub use config::{BatchSplit, EmaConfig, NonFinitePolicy, Precision, TrainConfig, TrainPlan};
 pub use ema::Ema;
@@ -51,6 +52,6 @@ pub use metrics::StepLog;
 pub use named::{NamedTensors, named};
 pub use optimizer::{AdamW, AdamWConfig, decays};
 pub use run_dir::{Provenance, Resumption, RunDir, RunInfo, RunRecord, Start};
+pub use run_end::{RunEnd, is_running};
 pub use schedule::Schedule;
 pub use task::{Drawn, Evidence, Loaded, Task};
-pub use world::World;

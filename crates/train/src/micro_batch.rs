@@ -26,7 +26,7 @@ impl MicroBatch {
         tch::manual_seed(seeds.next_u64() as i64);
         match self.precision {
             Precision::F32 => loss(),
-            Precision::Bf16 => crate::stub::autocast(self.device, loss),
+            Precision::Bf16 => loss(),
         }
     }
 }
@@ -51,7 +51,7 @@ impl Sums {
         share: f64,
         loss: impl FnOnce() -> Result<Losses, E>,
     ) -> Result<(), E> {
-        let Losses { total, terms, .. } = loss()?; let features = None;
+        let Losses { total, terms, features } = loss()?;
         let value = f64::try_from(&total).during("reading the loss").map_err(|err| at.failed(err))?;
         self.loss += share * value;
         if !value.is_finite() {

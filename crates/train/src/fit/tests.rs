@@ -50,7 +50,7 @@ impl<L: Fn(u64, &nn::Sequential, &Tensor) -> Tensor> Task for Lesson<'_, L> {
     fn loss(&mut self, (step, x): &Self::Batch) -> Result<Losses, TrainError> {
         let total = (self.loss)(*step, self.net, x);
         let terms = vec![("half", total.detach() * 0.5)];
-        Ok(Losses { total, terms })
+        Ok(Losses { total, terms, features: None })
     }
 
     fn evidence(&self, (step, x): &Self::Batch) -> Evidence {
@@ -90,8 +90,8 @@ impl Bench {
         let Bench { plan, vs, net, optimizer, ema, interrupt_at } = self;
         let mut lesson = Lesson { net, plan, interrupt: &interrupt, interrupt_at: *interrupt_at, loss };
         let ema = ema.as_mut();
-        let world = &World::Alone;
-        let job = Fit { plan, vs, optimizer, ema, world, run, frames_per_step: 16, interrupt: &interrupt };
+        let ranks = &Group::alone();
+        let job = Fit { plan, vs, optimizer, ema, ranks, run, frames_per_step: 16, interrupt: &interrupt };
         fit(job, &mut lesson, on_log)
     }
 
