@@ -38,6 +38,11 @@ impl Session {
         Ok(Session { command: command_line(), device: device(&cli.device, &cuda)?, cuda, interrupt })
     }
 
+    /// The processes that train together.
+    pub(crate) fn ranks(&self) -> anyhow::Result<&Group> {
+        Ok(&self.ranks)
+    }
+
     /// Whether the user wants to stop.
     pub(crate) fn interrupted(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed)

@@ -20,6 +20,7 @@ fn main() {
         .define("NDEBUG", None)
         .file("shim/memory.cpp")
         .file("shim/autograd.cpp")
+        .file("shim/autocast.cpp")
         .file("shim/non_finite.cpp")
         .file("shim/collective.cpp")
         .include("shim/gloo_fwd")

@@ -197,8 +197,9 @@ void start_operator(const at::RecordFunction& fn, Started& started) {
       });
     for (size_t i = 0; i < inputs.size(); i++) {
       const auto* argument = schema && i < schema->arguments().size() ? &schema->arguments()[i] : nullptr;
-      if (argument != nullptr && argument->is_out()) continue;
       const bool is_written = argument != nullptr && argument->alias_info() && argument->alias_info()->isWrite();
+      // What is only overwritten may hold anything.
+      if (is_written && (argument->is_out() || std::string(fn.name()) == "aten::copy_")) continue;
       // A number counts as read too: who fills in minus infinity was told to.
       if (inputs[i].isDouble()) started.read.take_worse(values_of(inputs[i].toDouble()));
       for_each_tensor(inputs[i], [&](const at::Tensor& t) {

@@ -1,10 +1,11 @@
-//! What tch lacks: exact memory counters, malloc tuning, activation checkpointing, fused AdamW, loading CUDA,
-//! finding the first value that is not finite, collectives between processes.
+//! What tch lacks: exact memory counters, malloc tuning, activation checkpointing, mixed precision, fused AdamW,
+//! loading CUDA, finding the first value that is not finite, collectives between processes.
 //!
 //! This is the one room with unsafe code and C++. It knows nothing of networks: tensors and closures come in as values.
 //! Every call into the C++ shim is wrapped in try/catch on that side and comes back as [`Error`].
 
 mod adamw;
+mod autocast;
 mod checkpoint;
 pub mod collective;
 mod cuda;
@@ -16,6 +17,7 @@ mod non_finite;
 mod shim;
 
 pub use adamw::{AdamWStep, fused_adamw, total_norm};
+pub use autocast::{Precision, autocast, has_bf16};
 pub use checkpoint::checkpoint;
 pub use collective::{Group, GroupError, Rendezvous, StoreHost};
 pub use cuda::{CudaBackend, load_cuda};

@@ -17,6 +17,12 @@ pub(crate) struct CWork(c_void);
 pub(crate) type Run = extern "C" fn(*mut c_void, *const *mut C_tensor, c_int, *mut *mut C_tensor) -> c_int;
 pub(crate) type Drop = extern "C" fn(*mut c_void);
 
+/// The shim's autocast scope; only ever behind a pointer.
+#[repr(C)]
+pub(crate) struct AutocastScope {
+    _opaque: [u8; 0],
+}
+
 /// The shim's watch; only ever behind a pointer.
 #[repr(C)]
 pub(crate) struct Watching {
@@ -56,6 +62,9 @@ unsafe extern "C" {
         weight_decay: f64,
         eps: f64,
     ) -> c_int;
+    pub(crate) fn lv_autocast_begin(device_type: c_int, is_bf16: c_int, output: *mut *mut AutocastScope) -> c_int;
+    pub(crate) fn lv_autocast_end(scope: *mut AutocastScope);
+    pub(crate) fn lv_cpu_has(feature: *const c_char, output: *mut c_int) -> c_int;
     pub(crate) fn lv_watch_begin(
         variables: *const *mut C_tensor,
         names: *const *const c_char,
