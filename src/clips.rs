@@ -46,6 +46,14 @@ pub(crate) struct Draw {
     pub(crate) request: ClipRequest,
 }
 
+impl Draw {
+    /// The centre of a segment's first frames, as the first epoch's item of the same number.
+    pub(crate) fn centre(segment: usize, num_frames: usize) -> Self {
+        let request = ClipRequest { segment, start_frame: 0, num_frames, view: View::CENTRE };
+        Draw { epoch: 0, item: segment as u64, request }
+    }
+}
+
 impl ClipPlan {
     /// Clips of `num_frames` frames (the geometry's own count, or a tokenizer's window) from every segment of a source.
     ///

@@ -11,7 +11,8 @@ use crate::session::{Session, cpu_model, num_cores};
 /// * `source` - clips, and tokens where they are used
 pub(crate) fn provenance(session: &Session, source: &ClipSource, ranks: &Group) -> Provenance {
     let mut data = BTreeMap::from([("clips".to_owned(), source.store.id().to_owned())]);
-    data.extend(source.tokens.as_ref().map(|tokens| ("tokens".to_owned(), tokens.id().to_owned())));
+    // Codes and priorities follow from the clips and the tokenizer.
+    data.extend(source.tokens.as_ref().map(|tokens| ("tokenizer".to_owned(), tokens.header().tokenizer_id.clone())));
     Provenance {
         commit: env!("LONGVID_COMMIT").to_owned(),
         libraries: libraries(),

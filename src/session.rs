@@ -1,12 +1,14 @@
 //! What holds for the whole process: device, threads, and the user's wish to stop.
 
+use std::cell::OnceCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use tch::Device;
-use torch_ext::{CudaBackend, memory};
+use torch_ext::{CudaBackend, Group, memory};
 
 use crate::cli::Cli;
 use crate::exit::BadInput;
@@ -22,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) cuda: CudaBackend,
     /// Set by ctrl-C, SIGTERM and SIGUSR1; a second ctrl-C ends the process at once.
     pub(crate) interrupt: Arc<AtomicBool>,
+    /// Connected when a command first asks for them.
+    ranks: Rc<OnceCell<Group>>,
 }
 
 impl Session {
@@ -35,12 +39,20 @@ impl Session {
         for signal in [SIGINT, SIGTERM, SIGUSR1] {
             signal_hook::flag::register(signal, interrupt.clone()).context("cannot listen for signals")?;
         }
-        Ok(Session { command: command_line(), device: device(&cli.device, &cuda)?, cuda, interrupt })
+        Ok(Session { command: command_line(), device: device(&cli.device, &cuda)?, cuda, interrupt, ranks: Rc::default() })
+    }
+
+    /// The same session in the name of another command: a part of a whole.
+    pub(crate) fn of(&self, command: String) -> Self {
+        Session { command, ..self.clone() }
     }
 
     /// The processes that train together.
     pub(crate) fn ranks(&self) -> anyhow::Result<&Group> {
-        Ok(&self.ranks)
+        if self.ranks.get().is_none() {
+            self.ranks.set(Group::alone()).ok();
+        }
+        self.ranks.get().context("the ranks are connected")
     }
 
     /// Whether the user wants to stop.

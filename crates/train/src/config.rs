@@ -68,6 +68,15 @@ impl Precision {
     }
 }
 
+impl From<Precision> for torch_ext::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => torch_ext::Precision::F32,
+            Precision::Bf16 => torch_ext::Precision::Bf16,
+        }
+    }
+}
+
 /// Exponential moving average of the weights, updated after every step. Where there is one, it is what a finished run
 /// writes as its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-use nn::{During, Losses};
+use nn::{During, Losses, NnError};
 use rand::Rng as _;
 use spec::{Purpose, rng_for};
 use tch::{Device, Tensor};
@@ -21,13 +21,11 @@ pub(crate) struct MicroBatch {
 impl MicroBatch {
     /// Computes a loss as training does: what operators draw from libtorch's own generator is a function of run seed, step
     /// and place, so that a resumed run draws the same.
-    pub(crate) fn compute<T>(self, loss: impl FnOnce() -> T) -> T {
+    pub(crate) fn compute<T, E: From<TrainError>>(self, loss: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let mut seeds = rng_for(self.run_seed, self.step, u64::MAX - self.index, Purpose::Torch);
         tch::manual_seed(seeds.next_u64() as i64);
-        match self.precision {
-            Precision::F32 => loss(),
-            Precision::Bf16 => loss(),
-        }
+        let computed = torch_ext::autocast(self.device, self.precision.into(), loss);
+        computed.map_err(|err| TrainError::from(NnError::from(err)))?
     }
 }
 
