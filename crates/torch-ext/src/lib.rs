@@ -16,7 +16,7 @@ mod non_finite;
 mod shim;
 
 pub use adamw::{AdamWStep, fused_adamw, total_norm};
-pub use autocast::{Precision, autocast, has_bf16};
+pub use autocast::{Precision, autocast, has_bf16, precision};
 pub use checkpoint::checkpoint;
 pub use cuda::{CudaBackend, load_cuda};
 pub use error::{Error, is_out_of_memory};
