@@ -2,7 +2,9 @@ use std::borrow::Borrow;
 use std::ops::Range;
 use std::rc::Rc;
 
-use nn::{CrossBlock, Cubes, NnError, Recompute, Vit, additive_mask, init, layer_norm, position_codes};
+use nn::{
+    CrossBlock, Cubes, NnError, Recompute, Vit, additive_mask, init, layer_norm, mask_in_precision, position_codes,
+};
 use tch::nn::{LayerNorm, Linear, Path};
 use tch::{Device, Kind, Tensor};
 
@@ -111,12 +113,12 @@ impl Arvideo {
 
     /// The decoder's blocks over one part of the queries.
     fn read(&self, queries_bqd: Tensor, memory_bmd: Tensor, mask_qm: Tensor) -> Result<Tensor, NnError> {
-        let decoder = self.decoder.clone();
+        let (decoder, mask_qm) = (self.decoder.clone(), mask_in_precision(&mask_qm));
         let run = move |inputs: &[Tensor]| {
             decoder.iter().fold(inputs[0].shallow_clone(), |x, block| block.forward(&x, &inputs[1], Some(&mask_qm)))
         };
         match self.checked.recompute() {
-            Recompute::EveryBlock if memory_bmd.requires_grad() => {
+            Recompute::EveryBlock | Recompute::Every(_) if memory_bmd.requires_grad() => {
                 Ok(torch_ext::checkpoint(&[&queries_bqd, &memory_bmd], run)?)
             }
             _ => Ok(run(&[queries_bqd, memory_bmd])),

@@ -14,9 +14,10 @@ mod mix;
 mod position;
 mod regression;
 mod shape;
+mod stack;
 mod vit;
 
-pub use block::{Block, CrossBlock, Recompute, Stack, StackConfig, additive_mask, layer_norm};
+pub use block::{Block, CrossBlock, StackConfig, additive_mask, layer_norm, mask_in_precision};
 pub use conv::{CausalConv3d, Conv3dConfig, FrameGroupNorm};
 pub use cubes::Cubes;
 pub use error::{During, NnError};
@@ -26,4 +27,5 @@ pub use mix::{ClipLayout, CutBox, Mix, MixConfig, smooth_labels};
 pub use position::{Position, position_codes};
 pub use regression::{Regression, Target, Targets};
 pub use shape::{expect_kind, expect_shape};
+pub use stack::{Recompute, Stack};
 pub use vit::{Vit, VitConfig};

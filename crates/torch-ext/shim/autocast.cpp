@@ -18,6 +18,14 @@ int lv_autocast_begin(int device_type, int is_bf16, AutocastScope** output) {
 
 void lv_autocast_end(AutocastScope* scope) { delete scope; }
 
+// Whether operators on devices of this type compute in bf16 now.
+int lv_autocast_is_bf16(int device_type, int* output) {
+  return guard([&] {
+    const auto state = AutocastState::now(static_cast<c10::DeviceType>(device_type));
+    *output = state.is_enabled && state.type == at::kBFloat16;
+  });
+}
+
 // Whether the CPU has one of the named features, in cpuinfo's words.
 int lv_cpu_has(const char* feature, int* output) {
   return guard([&] {

@@ -33,6 +33,18 @@ pub fn autocast<T>(device: Device, precision: Precision, run: impl FnOnce() -> T
     Ok(run())
 }
 
+/// The precision in which this thread computes on a device now.
+pub fn precision(device: Device) -> Precision {
+    let mut is_bf16 = 0;
+    // SAFETY: one place that the shim writes; on a device without autocast it stays.
+    let status = unsafe { shim::lv_autocast_is_bf16(device_type(device), &mut is_bf16) };
+    if status == 0 && is_bf16 != 0 { Precision::Bf16 } else { Precision::F32 }
+}
+
+fn device_type(device: Device) -> c_int {
+    memory::device_code(device).map_or(0, |(device_type, _)| device_type)
+}
+
 /// Whether a device computes in bf16 faster than in f32. CPU: it has AVX512-BF16 or AMX-BF16; others convert to f32 and
 /// back, two to three times slower. CUDA: compute capability 8.0 or more, as the CUDA runtime tells; false without a
 /// GPU. Others: false.
@@ -78,11 +90,10 @@ struct Scope {
 
 impl Scope {
     fn begin(device: Device, precision: Precision) -> Result<Self, Error> {
-        let device_type = memory::device_code(device).map_or(0, |(device_type, _)| device_type);
+        let is_bf16 = c_int::from(precision == Precision::Bf16);
         let mut scope = ptr::null_mut();
         // SAFETY: plain integers; `scope` is written on success.
-        let status =
-            unsafe { shim::lv_autocast_begin(device_type, c_int::from(precision == Precision::Bf16), &mut scope) };
+        let status = unsafe { shim::lv_autocast_begin(device_type(device), is_bf16, &mut scope) };
         shim::check(status, "turning on autocast")?;
         Ok(Scope { scope, _not_send: PhantomData })
     }
@@ -127,10 +138,12 @@ mod tests {
     #[test]
     fn f32_inside_bf16_is_f32_and_bf16_again_behind_it() {
         let kinds = autocast(CPU, Precision::Bf16, || {
-            let inner = autocast(CPU, Precision::F32, kind_of_a_product).unwrap();
+            assert_eq!(precision(CPU), Precision::Bf16);
+            let inner = autocast(CPU, Precision::F32, || (precision(CPU), kind_of_a_product())).unwrap();
             (inner, kind_of_a_product())
         });
-        assert_eq!(kinds.unwrap(), (Kind::Float, Kind::BFloat16));
+        assert_eq!(kinds.unwrap(), ((Precision::F32, Kind::Float), Kind::BFloat16));
+        assert_eq!(precision(CPU), Precision::F32);
     }
 
     #[test]

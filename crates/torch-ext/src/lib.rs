@@ -17,7 +17,7 @@ mod non_finite;
 mod shim;
 
 pub use adamw::{AdamWStep, fused_adamw, total_norm};
-pub use autocast::{Precision, autocast, has_bf16};
+pub use autocast::{Precision, autocast, has_bf16, precision};
 pub use checkpoint::checkpoint;
 pub use collective::{Group, GroupError, Rendezvous, StoreHost};
 pub use cuda::{CudaBackend, load_cuda};

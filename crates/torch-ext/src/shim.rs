@@ -64,6 +64,7 @@ unsafe extern "C" {
     ) -> c_int;
     pub(crate) fn lv_autocast_begin(device_type: c_int, is_bf16: c_int, output: *mut *mut AutocastScope) -> c_int;
     pub(crate) fn lv_autocast_end(scope: *mut AutocastScope);
+    pub(crate) fn lv_autocast_is_bf16(device_type: c_int, output: *mut c_int) -> c_int;
     pub(crate) fn lv_cpu_has(feature: *const c_char, output: *mut c_int) -> c_int;
     pub(crate) fn lv_watch_begin(
         variables: *const *mut C_tensor,
