@@ -21,6 +21,7 @@ mod fit;
 mod metrics;
 mod named;
 mod optimizer;
+pub mod ranks;
 mod run_dir;
 mod schedule;
 mod settings;
