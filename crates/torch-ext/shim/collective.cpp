@@ -79,7 +79,7 @@ int lv_gloo_connect(Store* store, const char* address, int rank, int num_ranks, 
   });
 }
 
-// Ends what is still running and closes all connections.
+// Closes all connections. Waits for every collective under way, also for one that can no longer end.
 void lv_gloo_free(Gloo* gloo) { delete gloo; }
 
 // Starts a collective on a contiguous CPU tensor, in place. The work keeps the tensor alive.
@@ -103,8 +103,21 @@ int lv_gloo_start(Gloo* gloo, int operation, at::Tensor* tensor, Work** out) {
   });
 }
 
-int lv_work_wait(Work* work) {
-  return guard([&] { (*work)->wait(); });
+// Waits for up to slice_ms; *ended tells whether that was enough. A collective that failed throws.
+int lv_work_wait(Work* work, int64_t slice_ms, int* ended) {
+  return guard([&] {
+    *ended = 1;
+    try {
+      (*work)->wait(milliseconds(slice_ms));
+      return;
+    } catch (const std::exception&) {
+      if (!(*work)->isCompleted()) {
+        *ended = 0;
+        return;
+      }
+    }
+    (*work)->wait();  // returns at once, or with the failure of the collective itself
+  });
 }
 
 void lv_work_free(Work* work) { delete work; }

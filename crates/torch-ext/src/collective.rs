@@ -18,17 +18,18 @@ mod buckets;
 mod diagnosis;
 mod error;
 mod gloo;
+mod intent;
 mod join;
 mod letters;
 
 use std::cell::RefCell;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 pub use self::error::{GroupError, Loss, Ranks};
-use self::gloo::{Gloo, Reduction};
+use self::gloo::{Gloo, Reduction, Work};
+use self::intent::{Call, Intent};
 use self::join::Joined;
 use self::letters::{Letter, LetterBox};
 use crate::Error;
@@ -87,14 +88,20 @@ struct Connected {
     letters: LetterBox,
 }
 
-/// What all ranks are about to do, told before it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    Sum,
-    Mean,
-    Max,
-    Broadcast,
-    Barrier,
+/// How often a rank that waits looks into its letter box.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Connected {
+    /// Waits for a reduction to end, unless another rank writes that it cannot.
+    fn wait(&self, work: &Work) -> Result<(), Error> {
+        while !work.wait(LOOK)? {
+            if self.letters.has_letters() {
+                let message = "another rank reports a failure".to_owned();
+                return Err(Error::Torch { during: "an exchange between ranks", message });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Group {
@@ -223,19 +230,19 @@ impl Group {
             State::Connected(connected) => connected,
         };
         let began = Instant::now();
-        match tch::no_grad(|| self.agree(&connected.gloo, call, tensors)) {
+        match tch::no_grad(|| self.agree(&connected, call, tensors)) {
             Ok(()) => {
                 self.state.replace(State::Connected(connected));
                 Ok(())
             }
             Err(GroupError::Torch(err)) => {
                 let Connected { gloo, letters } = connected;
+                // Its end would wait for exchanges that cannot end any more.
+                std::mem::forget(gloo);
                 if matches!(err, Error::OutOfMemory { .. }) {
                     letters.send_all(&Letter::Stopped { said: err.to_string() });
                     return Err(err.into());
                 }
-                // Fails what the other ranks wait for in their turn: nobody has to sit out the timeout.
-                drop(gloo);
                 Err(diagnosis::diagnose(&letters, err, began.elapsed()))
             }
             Err(err) => Err(err),
@@ -243,8 +250,8 @@ impl Group {
     }
 
     /// Tells each other what is about to be done; does it when all say the same.
-    fn agree(&self, gloo: &Gloo, call: Call, tensors: &[Tensor]) -> Result<(), GroupError> {
-        let intents = self.gather(gloo, Intent::of(call, tensors))?;
+    fn agree(&self, connected: &Connected, call: Call, tensors: &[Tensor]) -> Result<(), GroupError> {
+        let intents = self.gather(connected, Intent::of(call, tensors))?;
         if let Some(rank) = intents.iter().position(|intent| *intent != intents[0]) {
             let (first, other) = (intents[0].to_string(), intents[rank].to_string());
             return Err(GroupError::Mismatch { first, rank, other });
@@ -255,51 +262,18 @@ impl Group {
             Call::Max => (Reduction::Max, 1),
             Call::Broadcast => (Reduction::FromFirst, 1),
         };
-        Ok(buckets::reduce(gloo, reduction, tensors, divisor)?)
+        Ok(buckets::reduce(connected, reduction, tensors, divisor)?)
     }
 
     /// The intents of all ranks: a sum in which each has filled its own row alone.
-    fn gather(&self, gloo: &Gloo, own: Intent) -> Result<Vec<Intent>, Error> {
+    fn gather(&self, connected: &Connected, own: Intent) -> Result<Vec<Intent>, Error> {
         let mut rows = vec![0i64; self.num_ranks * Intent::WIDTH];
-        rows[self.rank * Intent::WIDTH..][..Intent::WIDTH].copy_from_slice(&own.0);
+        rows[self.rank * Intent::WIDTH..][..Intent::WIDTH].copy_from_slice(&own.row());
         let table = Tensor::from_slice(&rows);
-        gloo.start(Reduction::Sum, &table)?.wait()?;
+        connected.wait(&connected.gloo.start(Reduction::Sum, &table)?)?;
         let length = rows.len();
         table.f_copy_data(&mut rows, length).map_err(|err| Error::torch("reading intents", &err.to_string()))?;
-        Ok(rows.chunks_exact(Intent::WIDTH).map(|row| Intent([row[0], row[1], row[2], row[3]])).collect())
-    }
-}
-
-/// A call and its list in four numbers: call, tensors, values, hash of the types and shapes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Intent([i64; Intent::WIDTH]);
-
-impl Intent {
-    const WIDTH: usize = 4;
-
-    fn of(call: Call, tensors: &[Tensor]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        for tensor in tensors {
-            (tensor.kind(), tensor.device() == Device::Cpu, tensor.size()).hash(&mut hasher);
-        }
-        let num_values: usize = tensors.iter().map(Tensor::numel).sum();
-        Intent([call as i64, tensors.len() as i64, num_values as i64, hasher.finish().cast_signed()])
-    }
-}
-
-impl std::fmt::Display for Intent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [call, num_tensors, num_values, hash] = self.0;
-        let calls = [Call::Sum, Call::Mean, Call::Max, Call::Broadcast, Call::Barrier];
-        let verb = match calls.into_iter().find(|known| *known as i64 == call) {
-            Some(Call::Sum) => "sums",
-            Some(Call::Mean) => "averages",
-            Some(Call::Max) => "takes the maximum of",
-            Some(Call::Broadcast) => "broadcasts",
-            Some(Call::Barrier) => return write!(f, "waits for the others"),
-            None => return write!(f, "speaks another language"),
-        };
-        write!(f, "{verb} {num_tensors} tensors of {num_values} values (shapes {hash:x})")
+        Ok(rows.as_chunks().0.iter().copied().map(Intent::from_row).collect())
     }
 }
 

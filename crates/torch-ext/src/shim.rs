@@ -114,7 +114,7 @@ unsafe extern "C" {
         tensor: *mut C_tensor,
         out: *mut *mut CWork,
     ) -> c_int;
-    pub(crate) fn lv_work_wait(work: *mut CWork) -> c_int;
+    pub(crate) fn lv_work_wait(work: *mut CWork, slice_ms: i64, ended: *mut c_int) -> c_int;
     pub(crate) fn lv_work_free(work: *mut CWork);
 }
 

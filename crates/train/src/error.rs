@@ -17,6 +17,16 @@ pub enum TrainError {
         /// The condition that failed, readable after "it must be".
         rule: &'static str,
     },
+    /// The environment variables that place this process among the ranks are incomplete or contradict each other.
+    #[error("{variable}{} {remedy}", .value.as_ref().map(|value| format!(" = {value:?}")).unwrap_or_default())]
+    Launch {
+        /// The variable.
+        variable: &'static str,
+        /// Its value; `None` where it is not set.
+        value: Option<String>,
+        /// What is wrong with it, and what to set.
+        remedy: String,
+    },
     /// The system refused to read or write, a full disk included. What was there before is still there.
     #[error("cannot {doing} {path:?}")]
     Io {

@@ -32,6 +32,7 @@ mod metrics;
 mod micro_batch;
 mod named;
 mod optimizer;
+pub mod ranks;
 mod run_dir;
 mod run_end;
 mod schedule;

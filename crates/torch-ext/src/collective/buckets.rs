@@ -2,7 +2,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::gloo::{Gloo, Reduction, Work};
+use super::Connected;
+use super::gloo::{Reduction, Work};
 use crate::Error;
 
 /// Size of a bucket: large enough that latency does not count, small enough that copying one overlaps with the exchange
@@ -19,11 +20,12 @@ struct Bucket {
 
 /// Reduces all tensors in place; then divides by `divisor`, where it is not 1. At most the tensors' own bytes are held
 /// beside them.
-pub(super) fn reduce(gloo: &Gloo, reduction: Reduction, tensors: &[Tensor], divisor: usize) -> Result<(), Error> {
+pub(super) fn reduce(to: &Connected, reduction: Reduction, tensors: &[Tensor], divisor: usize) -> Result<(), Error> {
     let started: Result<Vec<Bucket>, Error> =
-        plan(tensors, BUCKET_BYTES).into_iter().map(|members| start(gloo, reduction, members)).collect();
+        plan(tensors, BUCKET_BYTES).into_iter().map(|members| start(to, reduction, members)).collect();
     for bucket in started? {
-        bucket.finish(divisor)?;
+        to.wait(&bucket.work)?;
+        bucket.spread(divisor).map_err(|err| Error::torch("spreading a bucket", &err.to_string()))?;
     }
     Ok(())
 }
@@ -47,9 +49,9 @@ fn plan(tensors: &[Tensor], bucket_bytes: usize) -> Vec<Vec<Tensor>> {
     buckets.into_iter().map(|(_, _, _, members)| members).collect()
 }
 
-fn start(gloo: &Gloo, reduction: Reduction, members: Vec<Tensor>) -> Result<Bucket, Error> {
+fn start(to: &Connected, reduction: Reduction, members: Vec<Tensor>) -> Result<Bucket, Error> {
     let flat = flatten(&members).map_err(|err| Error::torch("gathering a bucket", &err.to_string()))?;
-    let work = gloo.start(reduction, &flat)?;
+    let work = to.gloo.start(reduction, &flat)?;
     Ok(Bucket { members, flat, work })
 }
 
@@ -60,21 +62,18 @@ fn flatten(members: &[Tensor]) -> Result<Tensor, tch::TchError> {
 }
 
 impl Bucket {
-    fn finish(mut self, divisor: usize) -> Result<(), Error> {
-        self.work.wait()?;
-        self.spread(divisor).map_err(|err| Error::torch("spreading a bucket", &err.to_string()))
-    }
-
-    fn spread(&mut self, divisor: usize) -> Result<(), tch::TchError> {
+    /// Writes the reduced values back into the tensors.
+    fn spread(self, divisor: usize) -> Result<(), tch::TchError> {
+        let mut flat = self.flat;
         if divisor != 1 {
-            self.flat = self.flat.f_divide_scalar(divisor as f64)?;
+            flat = flat.f_divide_scalar_(divisor as f64)?;
         }
         let device = self.members.first().map_or(Device::Cpu, Tensor::device);
-        let flat = self.flat.f_to_device(device)?;
+        let flat = flat.f_to_device(device)?;
         let mut offset = 0;
-        for member in &mut self.members {
+        for mut member in self.members {
             let length = member.numel() as i64;
-            let values = flat.f_narrow(0, offset, length)?.f_view_as(member)?;
+            let values = flat.f_narrow(0, offset, length)?.f_view_as(&member)?;
             member.f_copy_(&values)?;
             offset += length;
         }

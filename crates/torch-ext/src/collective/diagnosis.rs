@@ -7,19 +7,18 @@ use super::error::{GroupError, Loss, Ranks};
 use super::letters::{Delivery, Letter, LetterBox};
 use crate::Error;
 
-/// How long the other survivors may take to say that they failed too. Closed connections reach them within a round trip.
+/// How long the other survivors may take to say that they are waiting too: several of their looks into the letter box.
 const PATIENCE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Finds out why an exchange failed after `waited` and tells the other ranks. To be called once this rank's own
-/// connections are closed, so that the others fail too instead of waiting on.
+/// Finds out why an exchange failed after `waited` and tells the other ranks, who stop waiting when they read it.
 pub(super) fn diagnose(letters: &LetterBox, failure: Error, waited: Duration) -> GroupError {
     let mut heard = vec![false; letters.others().count() + 1];
     let found = letters.others().map(|rank| (rank, letters.send(rank, &Letter::Present))).collect::<Vec<_>>();
     let until = Instant::now() + PATIENCE;
     loop {
         // A letter counts more than what we see ourselves: its writer may be gone by now as well.
-        for (from, letter) in letters.read() {
+        for (from, letter) in letters.take() {
             match letter {
                 Letter::Stopped { said } => return GroupError::Stopped { rank: from, said },
                 Letter::Lost { ranks, how } => return GroupError::Lost { ranks, how },

@@ -74,7 +74,7 @@ impl Drop for Store {
     }
 }
 
-/// Connections to all other ranks. To drop it closes them, which fails whatever the others wait for.
+/// Connections to all other ranks. To drop it waits for every reduction under way: not to be done after a failure.
 #[derive(Debug)]
 pub(super) struct Gloo(*mut CGloo);
 
@@ -126,9 +126,13 @@ impl Drop for Gloo {
 pub(super) struct Work(*mut CWork);
 
 impl Work {
-    pub(super) fn wait(&self) -> Result<(), Error> {
-        // SAFETY: our own live work.
-        shim::check(unsafe { shim::lv_work_wait(self.0) }, "an exchange between ranks")
+    /// Waits for up to `slice`; whether the reduction has come to its end.
+    pub(super) fn wait(&self, slice: Duration) -> Result<bool, Error> {
+        let mut ended = 0;
+        // SAFETY: our own live work and a place for the answer.
+        let status = unsafe { shim::lv_work_wait(self.0, millis(slice), &mut ended) };
+        shim::check(status, "an exchange between ranks")?;
+        Ok(ended != 0)
     }
 }
 

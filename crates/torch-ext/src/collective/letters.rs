@@ -1,10 +1,11 @@
 //! How the survivors of a failed exchange find out who is missing.
 //!
-//! Every rank keeps a listening socket, its letter box, from which it takes nothing while all goes well. The kernel
+//! Every rank keeps a listening socket, its letter box, into which it looks while it waits for the others. The kernel
 //! answers for it as long as the process lives: a letter is delivered, and kept, even while the rank computes; a refused
 //! connection says that the process has ended, one without an answer that its machine is gone. No thread, no heartbeat,
 //! and nothing that would end with rank 0.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -83,6 +84,8 @@ pub(super) struct LetterBox {
     rank: usize,
     listener: TcpListener,
     addresses: Vec<SocketAddr>,
+    /// Letters that were fetched and not looked at yet.
+    arrived: RefCell<Vec<(usize, Letter)>>,
 }
 
 impl LetterBox {
@@ -95,7 +98,7 @@ impl LetterBox {
 
     /// * `addresses` - of the letter boxes of all ranks
     pub(super) fn new(rank: usize, listener: TcpListener, addresses: Vec<SocketAddr>) -> Self {
-        LetterBox { rank, listener, addresses }
+        LetterBox { rank, listener, addresses, arrived: RefCell::default() }
     }
 
     /// All ranks but this one.
@@ -124,9 +127,17 @@ impl LetterBox {
         }
     }
 
+    /// Whether letters lie here.
+    pub(super) fn has_letters(&self) -> bool {
+        let arrived = std::iter::from_fn(|| self.listener.accept().ok());
+        self.arrived.borrow_mut().extend(arrived.filter_map(|(stream, _)| self.read_one(stream)));
+        !self.arrived.borrow().is_empty()
+    }
+
     /// Every letter that has come since the last call, with its sender, oldest first.
-    pub(super) fn read(&self) -> Vec<(usize, Letter)> {
-        std::iter::from_fn(|| self.listener.accept().ok()).filter_map(|(stream, _)| self.read_one(stream)).collect()
+    pub(super) fn take(&self) -> Vec<(usize, Letter)> {
+        self.has_letters();
+        self.arrived.take()
     }
 
     fn read_one(&self, stream: TcpStream) -> Option<(usize, Letter)> {
@@ -166,8 +177,8 @@ mod tests {
             assert_eq!(a.send(1, letter), Delivery::Delivered);
         }
         drop(a);
-        assert_eq!(b.read(), letters.map(|letter| (0, letter)));
-        assert_eq!(b.read(), []);
+        assert_eq!(b.take(), letters.map(|letter| (0, letter)));
+        assert_eq!(b.take(), []);
         assert_eq!(b.send(0, &Letter::Present), Delivery::Refused);
     }
 
@@ -179,6 +190,6 @@ mod tests {
             TcpStream::connect(address).unwrap().write_all(text.as_bytes()).unwrap();
         }
         assert_eq!(a.send(1, &Letter::Present), Delivery::Delivered);
-        assert_eq!(b.read(), [(0, Letter::Present)]);
+        assert_eq!(b.take(), [(0, Letter::Present)]);
     }
 }

@@ -1,7 +1,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
-use tch::{Kind, nn};
+use tch::{Device, Kind, nn};
 
 use super::*;
 
@@ -174,7 +174,7 @@ impl Rank {
         let (mut out, mut err) = (String::new(), String::new());
         self.lines.read_to_string(&mut out).unwrap();
         self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-        self.child.wait().unwrap();
+        assert!(self.child.wait().unwrap().success(), "{said} {err}");
         (said, err)
     }
 }
