@@ -18,6 +18,7 @@ enum Topic {
     Data,
     Command,
     Results,
+    Probes,
 }
 
 impl Topic {
@@ -30,6 +31,7 @@ impl Topic {
             Topic::Data => "data",
             Topic::Command => "command",
             Topic::Results => "results",
+            Topic::Probes => "probes",
         }
     }
 
@@ -37,6 +39,7 @@ impl Topic {
     fn of(key: &str) -> Option<Self> {
         match key.split_once('.').map_or(key, |(first, _)| first) {
             "started" | "config_hash" | "steps_planned" => None,
+            "clips_per_step" => Some(Topic::Settings),
             "version" | "commit" => Some(Topic::Code),
             "libraries" => Some(Topic::Libraries),
             "device" | "hardware" | "ranks" => Some(Topic::Hardware),
@@ -129,7 +132,7 @@ fn facts(run: &RunFolder, step: Option<u64>) -> Facts {
     }
     for row in run.probes.iter().flat_map(|probe| &probe.rows) {
         add(
-            Topic::Results,
+            Topic::Probes,
             format!("accuracy of {}, {}, seed {}", row.encoder, row.probe, row.seed),
             row.accuracy.to_string(),
         );

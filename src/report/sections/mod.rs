@@ -43,9 +43,12 @@ pub(super) fn run_sections(runs: &[RunFolder]) -> Vec<Section> {
     let mut first = overview(&all);
     first.blocks.extend(kinds.iter().flat_map(|kind| config::differences(kind, &of_kind(kind))));
     let mut sections = vec![first];
-    sections.extend(pictures(&all));
+    // Runs of one kind are there to be compared: curves first.
+    let (seen, compared) = if kinds.len() == runs.len() { (pictures(&all), None) } else { (None, pictures(&all)) };
+    sections.extend(seen);
     sections.extend(probes::section(&all));
     sections.extend(kinds.iter().filter_map(|kind| training::section(kind, &of_kind(kind))));
+    sections.extend(compared);
     for n in all.iter().filter(|n| !n.run.memory.is_empty()) {
         let mut section = memory_section(&n.run.memory);
         section.title = format!("{}: {}", section.title, n.name);

@@ -25,8 +25,13 @@ pub(super) fn section(kind: &str, runs: &[&Named<'_>]) -> Option<Section> {
     let in_unit = |unit: Unit| Axis::new("", Scale::FromZero, unit);
     let terms = terms(runs);
     let losses = std::iter::once("loss").chain(terms.iter().copied()).map(|key| {
-        let (title, y) = described(key);
-        chart(runs, &title, &y, |s| s.values.get(key).copied())
+        let Measure { mut title, y, floor } = described(key);
+        if floor.is_finite() {
+            title.push_str(&format!(", cut off at {floor}"));
+        }
+        // NaN stays NaN.
+        let cut_off = |value: f64| if value < floor { floor } else { value };
+        chart(runs, &title, &y, |s| s.values.get(key).copied().map(cut_off))
     });
     // Most runs skip none.
     let skipped = |s: &Step| s.values.get("skipped").copied();
@@ -50,18 +55,31 @@ pub(super) fn section(kind: &str, runs: &[&Named<'_>]) -> Option<Section> {
     Some(section.with(Block::Heading("Last values".to_owned())).with(Block::Table(last_values(runs, &terms))))
 }
 
-/// Title and axis of the loss or a term; a name that is not known speaks for itself.
-fn described(key: &str) -> (String, Axis) {
+/// How a value of the log is shown.
+struct Measure {
+    title: String,
+    y: Axis,
+    /// Lower values are drawn here.
+    floor: f64,
+}
+
+/// A name that is not known speaks for itself.
+fn described(key: &str) -> Measure {
+    let plain = key.replace('_', " ");
     let (title, scale, unit) = match key {
+        "grad_norm" => ("gradient norm", Scale::Linear, Unit::Plain),
         "psnr_db" => ("PSNR, dB", Scale::Linear, Unit::Plain),
+        // Untrained predictions are many times worse than the mean, which would flatten all that comes after.
+        "explained" => ("explained (1: all, 0: none)", Scale::Linear, Unit::Plain),
         "code_usage" => ("codes used in a batch, of all codes", Scale::FromZero, Unit::Share),
         "perplexity" => ("perplexity of the codes", Scale::FromZero, Unit::Plain),
         "feature_std" => ("spread of the features (feature_std)", Scale::FromZero, Unit::Plain),
         "effective_rank" => ("effective rank of the features", Scale::FromZero, Unit::Plain),
         "kept_share" => ("kept tokens", Scale::FromZero, Unit::Share),
-        other => return (other.replace('_', " "), Axis::new("", Scale::Linear, Unit::Plain)),
+        _ => (plain.as_str(), Scale::Linear, Unit::Plain),
     };
-    (title.to_owned(), Axis::new("", scale, unit))
+    let floor = if key == "explained" { -1.0 } else { f64::NEG_INFINITY };
+    Measure { title: title.to_owned(), y: Axis::new("", scale, unit), floor }
 }
 
 /// What the last line of each log says: one row per value, one column per run.
@@ -77,7 +95,7 @@ fn last_values(runs: &[&Named<'_>], terms: &BTreeSet<&str>) -> Table {
     };
     row("step", cells(&|s| Some(s.step.to_string())));
     for key in std::iter::once("loss").chain(terms.iter().copied()).chain(["learning_rate", "grad_norm"]) {
-        let (title, y) = described(key);
+        let Measure { title, y, .. } = described(key);
         row(&title, cells(&|s| s.values.get(key).map(|value| y.unit.text(*value))));
     }
     table
@@ -108,6 +126,10 @@ fn chart(runs: &[&Named<'_>], title: &str, y: &Axis, value: impl Fn(&Step) -> Op
     let shown = || series.iter().flat_map(|s| &s.points).map(|p| p.1).filter(|v| v.is_finite());
     let (low, high) = (shown().fold(f64::INFINITY, f64::min), shown().fold(0.0, f64::max));
     let mut y = y.clone();
+    if let ([only], 2..) = (&series[..], runs.len()) {
+        // A chart of one line has no legend.
+        y.label.clone_from(&only.name);
+    }
     if y.scale == Scale::Linear && low > 0.0 && high > MUCH * low {
         y.scale = Scale::Log10;
     }
