@@ -10,7 +10,7 @@ const BRIGHTEST: f32 = 2.0;
 
 impl Picture {
     /// How the tokens spread over the levels of a finite scalar quantizer: one row per channel, one column per level.
-    /// Dark blue is a level without a token, green one with its even share, yellow one with twice that or more; grey is
+    /// Dark blue is a level without a token, teal one with its even share, yellow one with twice that or more; grey is
     /// beyond the channel's last level.
     ///
     /// * `codes` - of all tokens, in `0..K`; channel 0 is the fastest digit, as `vector_quantize::Fsq` counts
