@@ -1,4 +1,5 @@
 //! In a process of their own, one after the other: libtorch's allocator and generator belong to one test at a time.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,6 +1,7 @@
 use nn::{Position, Recompute, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
 use tch::{Device, Kind, nn::VarStore};
+use torch_ext::{Precision, autocast, first_non_finite};
 
 use super::*;
 use crate::{CheckedLvmae, DecoderMask, EncoderMask, LvmaeConfig};
@@ -33,7 +34,7 @@ struct Case {
     clip: Tensor,
     codes: Tensor,
     masks: Vec<ClipMask>,
-    _vs: VarStore,
+    vs: VarStore,
 }
 
 /// Two clips of noise, codes of width 5, an adaptive budget of 16 + 6 of 64 tokens.
@@ -48,7 +49,7 @@ fn case(target: Target) -> Case {
     let codes = Tensor::rand([2, 64, 5], (Kind::Float, Device::Cpu)) * 2 - 1;
     let priorities: Vec<f32> = (0..64).map(|i| ((i * 29) % 64) as f32).collect();
     let masks = (0..2).map(|item| checked.mask(Some(&priorities), (1, 0, item)).unwrap()).collect();
-    Case { model, clip, codes, masks, _vs: vs }
+    Case { model, clip, codes, masks, vs }
 }
 
 /// Overwrites the pixels of the tokens for which `pick` holds, in both clips.
@@ -130,6 +131,27 @@ fn the_features_are_the_encoders_tokens_at_the_visible_places_without_a_gradient
     let (visible, _) = model.indices(&cubes, &masks).unwrap();
     let encoded = model.encoder().encode(&cubes, &visible, None, Mode::Eval).unwrap();
     assert!(features.equal(&encoded) && encoded.requires_grad() && !features.requires_grad());
+}
+
+#[test]
+fn a_step_in_bf16_has_finite_f32_gradients_and_nearly_the_loss_of_f32() {
+    let Case { model, clip, codes, masks, vs } = case(Target::Codes);
+    let named: Vec<(String, Tensor)> = vs.variables().into_iter().collect();
+    let step = |precision| {
+        let run = || {
+            let loss = || model.loss(&clip, &masks, Targets::Codes(&codes)).unwrap().total;
+            let loss = autocast(Device::Cpu, precision, loss).unwrap();
+            loss.f_backward().unwrap();
+            loss
+        };
+        let (loss, found) = first_non_finite(&named, run).unwrap();
+        assert!(found.is_none(), "{found:?}");
+        assert_eq!(loss.kind(), Kind::Float);
+        loss.double_value(&[])
+    };
+    let (exact, rounded) = (step(Precision::F32), step(Precision::Bf16));
+    assert!(exact != rounded && (exact - rounded).abs() < 0.01 * exact, "{rounded} instead of {exact}");
+    assert!(named.iter().all(|(_, variable)| variable.grad().kind() == Kind::Float));
 }
 
 #[test]
