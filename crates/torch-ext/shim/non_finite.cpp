@@ -262,7 +262,8 @@ int lv_watch_begin(at::Tensor* const* variables, const char* const* names, int n
   return guard([&] {
     auto watch = std::make_shared<Watch>();
     for (int i = 0; i < n; i++)
-      if (variables[i]->has_storage() && variables[i]->numel() > 0) watch->names.emplace(variables[i]->storage().data(), names[i]);
+      if (variables[i]->has_storage() && variables[i]->numel() > 0)
+        watch->names.emplace(variables[i]->storage().data(), names[i]);
     *output = new Watching(std::move(watch));
   });
 }
