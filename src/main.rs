@@ -33,7 +33,11 @@ fn main() -> ExitCode {
         tracing::warn!("tensor bytes cannot be counted: {err}");
     }
     let cli = cli::Cli::parse();
-    let outcome = session::Session::start(&cli, cuda).and_then(|session| cmd::run(cli.command, &session));
+    let outcome = match &cli.command {
+        // Computes nothing, and has its own way with signals.
+        cli::Command::Launch(args) => cmd::launch::run(args, &cli),
+        _ => session::Session::start(&cli, cuda).and_then(|session| cmd::run(cli.command, &session)),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output went away (`| head`): nothing to say to anyone.
