@@ -53,7 +53,7 @@ pub(crate) enum Command {
     /// Measure memory and time.
     #[command(subcommand)]
     Bench(BenchCommand),
-    /// One self-contained HTML page about runs.
+    /// One self-contained HTML page about runs, or what differed between two of them.
     Report(ReportArgs),
     /// The whole path on synthetic dives, or on your own videos, in minutes.
     Demo(DemoArgs),
@@ -195,8 +195,12 @@ pub(crate) enum PoolArg {
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
     /// Run folders.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "diff")]
     pub(crate) runs: Vec<PathBuf>,
+    /// Print what differed between two runs instead: settings, code, libraries, hardware, data, command, and results at
+    /// the last step that both logged.
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["runs", "out"])]
+    pub(crate) diff: Option<Vec<PathBuf>>,
     /// The page.
     #[arg(short, long, default_value = "report.html")]
     pub(crate) out: PathBuf,

@@ -1,5 +1,6 @@
 //! From clip stores to batches of tensors: which clip comes at which step, and the loader behind it.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use rand::seq::SliceRandom as _;
 use spec::{ClipGeometry, Purpose, rng_for};
 use tch::{Device, Tensor};
 use video::{
-    Augment, Batch, ClipDraw, ClipRequest, ClipSource, ClipStore, Loader, LoaderOptions, TokenStore, VideoError, View,
-    timeline,
+    Augment, ClipDraw, ClipRequest, ClipSource, ClipStore, LoadedClip, Loader, LoaderOptions, TokenStore, VideoError,
+    View, timeline,
 };
 
 use crate::exit::BadInput;
@@ -26,6 +27,8 @@ pub(crate) struct ClipPlan {
     pub(crate) batch: u64,
     /// Frames per clip.
     pub(crate) num_frames: usize,
+    /// Which of a step's clips are drawn: all, or those of one rank.
+    share: Range<usize>,
     /// Clips of the same frames.
     repeats: u64,
     /// For each segment, where a clip may start.
@@ -41,6 +44,14 @@ pub(crate) struct Draw {
     pub(crate) item: u64,
     /// What to load.
     pub(crate) request: ClipRequest,
+}
+
+impl Draw {
+    /// The centre of a segment's first frames, as the first epoch's item of the same number.
+    pub(crate) fn centre(segment: usize, num_frames: usize) -> Self {
+        let request = ClipRequest { segment, start_frame: 0, num_frames, view: View::CENTRE };
+        Draw { epoch: 0, item: segment as u64, request }
+    }
 }
 
 impl ClipPlan {
@@ -66,11 +77,25 @@ impl ClipPlan {
         if starts.is_empty() {
             return Err(BadInput(format!("{:?} holds no segment to train on", store.path())).into());
         }
-        Ok(ClipPlan { seed, batch, num_frames, repeats, starts: Arc::new(starts) })
+        let share = 0..batch as usize;
+        Ok(ClipPlan { seed, batch, num_frames, share, repeats, starts: Arc::new(starts) })
+    }
+
+    /// The plan of one rank.
+    ///
+    /// * `share` - its clips among those of each step
+    pub(crate) fn of_rank(self, share: Range<usize>) -> Self {
+        ClipPlan { share, ..self }
     }
 
     /// The clips of a step, counted from 1.
     pub(crate) fn draws(&self, step: u64) -> Vec<Draw> {
+        let mut draws = self.all_draws(step);
+        draws.truncate(self.share.end);
+        draws.split_off(self.share.start.min(draws.len()))
+    }
+
+    fn all_draws(&self, step: u64) -> Vec<Draw> {
         let num_segments = self.starts.len() as u64;
         let places_per_step = self.batch / self.repeats;
         let first = (step - 1) * places_per_step;
@@ -130,20 +155,18 @@ pub(crate) fn unvaried(store: Arc<ClipStore>, geometry: ClipGeometry) -> ClipSou
     ClipSource { store, tokens: None, geometry, augment: Augment::default() }
 }
 
-/// Pixels of a batch: `[B, T, S, S, 3]` u8.
-pub(crate) fn pixels(batch: &Batch, size_px: i64, device: Device) -> Tensor {
-    let clips: Vec<Tensor> = batch
-        .clips
+/// Pixels of clips of equal length: `[B, T, S, S, 3]` u8.
+pub(crate) fn pixels(clips: &[LoadedClip], size_px: i64, device: Device) -> Tensor {
+    let clips: Vec<Tensor> = clips
         .iter()
         .map(|clip| Tensor::from_slice(&clip.rgb).view([clip.request.num_frames as i64, size_px, size_px, 3]))
         .collect();
     Tensor::stack(&clips, 0).to_device(device)
 }
 
-/// Codes of a batch: `[B, N]` int64; `None` without a token store.
-pub(crate) fn codes(batch: &Batch, device: Device) -> Option<Tensor> {
-    let clips: Option<Vec<Tensor>> = batch
-        .clips
+/// Codes of clips: `[B, N]` int64; `None` without a token store.
+pub(crate) fn codes(clips: &[LoadedClip], device: Device) -> Option<Tensor> {
+    let clips: Option<Vec<Tensor>> = clips
         .iter()
         .map(|clip| {
             let codes: Vec<i64> = clip.tokens.as_ref()?.codes.iter().map(|code| i64::from(*code)).collect();
@@ -160,7 +183,7 @@ mod tests {
     /// Three segments, the second long enough for clips to start at 0, 2, 4 and so on.
     fn plan(batch: u64, repeats: u64) -> ClipPlan {
         let starts = Arc::new(vec![vec![0], (0..200).step_by(2).collect(), vec![0]]);
-        ClipPlan { seed: 7, batch, num_frames: 16, repeats, starts }
+        ClipPlan { seed: 7, batch, num_frames: 16, share: 0..batch as usize, repeats, starts }
     }
 
     #[test]
@@ -177,6 +200,14 @@ mod tests {
                     assert_eq!(draw.request.view, View::Drawn(key));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn ranks_share_out_the_clips_of_each_step_in_order() {
+        for step in 1..10 {
+            let of = |share| plan(6, 1).of_rank(share).draws(step);
+            assert_eq!([of(0..2), of(2..4), of(4..6)].concat(), plan(6, 1).draws(step));
         }
     }
 

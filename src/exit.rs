@@ -94,6 +94,7 @@ fn is_bad_training_input(err: &TrainError) -> bool {
         | TrainError::OutOfMemory { .. }
         | TrainError::Step { .. }
         | TrainError::Panicked { .. }
+        | TrainError::Ranks(_)
         | TrainError::Nn(_) => false,
         _ => true,
     }

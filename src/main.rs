@@ -2,15 +2,18 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted after everything so far was kept.
 
+mod album;
 mod cli;
 mod clips;
 mod cmd;
 mod exit;
+mod feed;
 mod labelled;
 mod method;
 mod pictures;
 mod presets;
 mod progress;
+mod provenance;
 mod report;
 mod session;
 

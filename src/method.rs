@@ -7,7 +7,7 @@ use spec::ClipGeometry;
 use tch::Tensor;
 use tch::nn::Path;
 use vector_quantize::Fsq;
-use video::{Batch, TokenHeader};
+use video::{LoadedClip, TokenHeader};
 
 use crate::clips::{self, Draw};
 use crate::exit::BadInput;
@@ -36,8 +36,8 @@ pub(crate) struct PretrainBatch {
     pub(crate) codes_bnc: Option<Tensor>,
     /// Priority of each token, one list per clip; empty without a token store.
     pub(crate) priorities_bn: Vec<Vec<f32>>,
-    /// Epoch and clip number of each clip, from which its masks follow.
-    pub(crate) items: Vec<(u64, u64)>,
+    /// The clips' places in the plan, from which their masks follow.
+    pub(crate) draws: Vec<Draw>,
 }
 
 impl Method {
@@ -138,7 +138,7 @@ impl Model {
             }
             Model::Arvideo(model, checked) => {
                 let plans: Vec<_> =
-                    batch.items.iter().map(|(epoch, item)| checked.plan((seed, *epoch, *item))).collect();
+                    batch.draws.iter().map(|draw| checked.plan((seed, draw.epoch, draw.item))).collect();
                 Ok(model.loss(clip, &plans, targets)?)
             }
         }
@@ -150,28 +150,28 @@ impl PretrainBatch {
     ///
     /// * `draws` - the clips as they were planned
     pub(crate) fn new(
-        batch: &Batch,
+        loaded: &[LoadedClip],
         draws: &[Draw],
         quantizer: Option<&Fsq>,
         (size_px, device): (i64, tch::Device),
     ) -> anyhow::Result<Self> {
-        let codes_bnc = match (quantizer, clips::codes(batch, device)) {
+        let codes_bnc = match (quantizer, clips::codes(loaded, device)) {
             (Some(fsq), Some(codes_bn)) => Some(fsq.values_from_codes(&codes_bn)?),
             _ => None,
         };
-        let priorities = |clip: &video::LoadedClip| clip.tokens.as_ref().map(|tokens| tokens.priorities.clone());
+        let priorities = |clip: &LoadedClip| clip.tokens.as_ref().map(|tokens| tokens.priorities.clone());
         Ok(PretrainBatch {
-            clip_bthwc: clips::pixels(batch, size_px, device),
+            clip_bthwc: clips::pixels(loaded, size_px, device),
             codes_bnc,
-            priorities_bn: batch.clips.iter().filter_map(priorities).collect(),
-            items: draws.iter().map(|draw| (draw.epoch, draw.item)).collect(),
+            priorities_bn: loaded.iter().filter_map(priorities).collect(),
+            draws: draws.to_vec(),
         })
     }
 
     pub(crate) fn masks(&self, checked: &CheckedLvmae, seed: u64) -> anyhow::Result<Vec<lvmae::ClipMask>> {
-        let mask = |(i, (epoch, item)): (usize, &(u64, u64))| {
-            checked.mask(self.priorities_bn.get(i).map(Vec::as_slice), (seed, *epoch, *item))
+        let mask = |(i, draw): (usize, &Draw)| {
+            checked.mask(self.priorities_bn.get(i).map(Vec::as_slice), (seed, draw.epoch, draw.item))
         };
-        Ok(self.items.iter().enumerate().map(mask).collect::<Result<_, _>>()?)
+        Ok(self.draws.iter().enumerate().map(mask).collect::<Result<_, _>>()?)
     }
 }

@@ -26,9 +26,9 @@ pub(crate) struct Session {
     /// Set by ctrl-C, SIGTERM and SIGUSR1; a second ctrl-C ends the process at once.
     pub(crate) interrupt: Arc<AtomicBool>,
     /// This process' place among the ranks, where the command trains and it was started as one of several.
-    pub(crate) launched: Option<Launched>,
+    launched: Option<Launched>,
     /// Connected when a command first asks for them.
-    pub(crate) ranks: Rc<OnceCell<Group>>,
+    ranks: Rc<OnceCell<Group>>,
 }
 
 impl Session {
@@ -45,6 +45,11 @@ impl Session {
         end_with_launcher(&interrupt)?;
         let device = device(&cli.device, &cuda, launched.as_ref().map_or(0, |launched| launched.local_rank))?;
         Ok(Session { command: command_line(), device, cuda, interrupt, launched, ranks: Rc::default() })
+    }
+
+    /// The same session in the name of another command: a part of a whole.
+    pub(crate) fn of(&self, command: String) -> Self {
+        Session { command, ..self.clone() }
     }
 
     /// The processes that train together, of which this is one; waits for the others when it is first asked for them.

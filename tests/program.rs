@@ -139,6 +139,16 @@ fn a_report_is_one_file_that_needs_no_other() {
 }
 
 #[test]
+fn two_runs_are_told_apart_by_what_differs() {
+    let folder = folder_with(&["lvmae", "arvideo"]);
+    let same = folder.ok("report --diff lvmae lvmae");
+    assert!(same.contains("\n\nnothing differs; the same: settings, "), "{same}");
+    let other = folder.ok("report --diff lvmae arvideo");
+    assert!(other.contains("\n  model.kind\n    A  \"lvmae\"\n    B  \"arvideo\"\n"), "{other}");
+    assert!(other.contains("\nresults at step 3") && !other.contains("nothing differs"), "{other}");
+}
+
+#[test]
 fn more_frames_take_more_memory_and_a_small_decoder_mask_less() {
     let folder = Folder::empty();
     let stdout = folder

@@ -76,7 +76,7 @@ impl CheckedArvideo {
         self.num_kept
     }
 
-    /// The decoder keeps activations as the encoder does.
+    /// The decoder recomputes if the encoder does, each part of it as a whole.
     pub(crate) fn recompute(&self) -> Recompute {
         self.cfg.encoder.recompute
     }

@@ -20,6 +20,7 @@ impl Arvideo {
         let predicted = self.predictions(&cubes, plans)?;
         let Regression { error_bqc, mse, explained } =
             targets.regress(&cubes, &predicted.tokens_bq, &predicted.values_bqc)?;
+        let features = Some(predicted.features_bid.detach());
         let size = self.checked.clusters().size() as i64;
         let of_block = |start: i64| error_bqc.narrow(1, start, size).mean(Kind::Float);
         let terms = vec![
@@ -28,7 +29,7 @@ impl Arvideo {
             ("mse_last", of_block(error_bqc.size()[1] - size)),
             ("explained", explained),
         ];
-        Ok(Losses { terms, total: mse })
+        Ok(Losses { terms, total: mse, features })
     }
 }
 

@@ -2,7 +2,9 @@ use std::borrow::Borrow;
 use std::ops::Range;
 use std::rc::Rc;
 
-use nn::{CrossBlock, Cubes, NnError, Recompute, Vit, additive_mask, init, layer_norm, position_codes};
+use nn::{
+    CrossBlock, Cubes, NnError, Recompute, Vit, additive_mask, init, layer_norm, mask_in_precision, position_codes,
+};
 use tch::nn::{LayerNorm, Linear, Path};
 use tch::{Device, Kind, Tensor};
 
@@ -38,6 +40,8 @@ pub struct Predictions {
     pub tokens_bq: Tensor,
     /// Codes, or normalised pixels, `[B, Q, C]`.
     pub values_bqc: Tensor,
+    /// The encoder's tokens, `[B, I, D]`.
+    pub features_bid: Tensor,
 }
 
 impl Arvideo {
@@ -86,9 +90,9 @@ impl Arvideo {
         let (kept, size) = (self.checked.num_kept() as i64, self.checked.clusters().size() as i64);
         let inputs_bi = stack("input tokens", cubes, plans.iter().map(|p| &p.inputs), self.num_blocks * kept)?;
         let tokens_bq = stack("predicted tokens", cubes, plans.iter().map(|p| &p.predicted), self.num_blocks * size)?;
-        let encoded_bid = self.encoder.encode(cubes, &inputs_bi, Some(&self.encoder_mask_ii))?;
-        let values_bqc = self.decode(&encoded_bid, &inputs_bi, &tokens_bq)?;
-        Ok(Predictions { tokens_bq, values_bqc })
+        let features_bid = self.encoder.encode(cubes, &inputs_bi, Some(&self.encoder_mask_ii))?;
+        let values_bqc = self.decode(&features_bid, &inputs_bi, &tokens_bq)?;
+        Ok(Predictions { tokens_bq, values_bqc, features_bid })
     }
 
     /// `encoded_bid` are the encoder's tokens at `inputs_bi`; the answer `[B, Q, C]` is for the places `tokens_bq`.
@@ -109,12 +113,12 @@ impl Arvideo {
 
     /// The decoder's blocks over one part of the queries.
     fn read(&self, queries_bqd: Tensor, memory_bmd: Tensor, mask_qm: Tensor) -> Result<Tensor, NnError> {
-        let decoder = self.decoder.clone();
+        let (decoder, mask_qm) = (self.decoder.clone(), mask_in_precision(&mask_qm));
         let run = move |inputs: &[Tensor]| {
             decoder.iter().fold(inputs[0].shallow_clone(), |x, block| block.forward(&x, &inputs[1], Some(&mask_qm)))
         };
         match self.checked.recompute() {
-            Recompute::EveryBlock if memory_bmd.requires_grad() => {
+            Recompute::EveryBlock | Recompute::Every(_) if memory_bmd.requires_grad() => {
                 Ok(torch_ext::checkpoint(&[&queries_bqd, &memory_bmd], run)?)
             }
             _ => Ok(run(&[queries_bqd, memory_bmd])),

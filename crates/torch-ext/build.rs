@@ -16,8 +16,12 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        // As libtorch itself is built: some of its classes have members more without it.
+        .define("NDEBUG", None)
         .file("shim/memory.cpp")
         .file("shim/autograd.cpp")
+        .file("shim/autocast.cpp")
+        .file("shim/non_finite.cpp")
         .file("shim/collective.cpp")
         .include("shim/gloo_fwd")
         .compile("longvid_shim");

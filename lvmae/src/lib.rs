@@ -32,4 +32,4 @@ mod model;
 pub use config::{CheckedLvmae, LvmaeConfig};
 pub use error::LvmaeError;
 pub use mask::{ClipMask, DecoderMask, EncoderMask};
-pub use model::Lvmae;
+pub use model::{Lvmae, Predictions};

@@ -17,9 +17,10 @@ impl Lvmae {
         targets.expect(self.checked.config().target)?;
         let cubes = Cubes::new(clip_bthwc, self.checked.grid(), self.checked.patch())?;
         let (visible_bv, decoded_bq) = self.indices(&cubes, masks)?;
-        let predicted_bqc = self.forward(&cubes, &visible_bv, &decoded_bq)?;
-        let Regression { mse, explained, .. } = targets.regress(&cubes, &decoded_bq, &predicted_bqc)?;
-        Ok(Losses { terms: vec![("mse", mse.detach()), ("explained", explained)], total: mse })
+        let predicted = self.forward(&cubes, &visible_bv, &decoded_bq)?;
+        let Regression { mse, explained, .. } = targets.regress(&cubes, &decoded_bq, &predicted.values_bqc)?;
+        let terms = vec![("mse", mse.detach()), ("explained", explained)];
+        Ok(Losses { terms, total: mse, features: Some(predicted.features_bvd.detach()) })
     }
 
     /// Visible and decoded tokens of a batch, `[B, V]` and `[B, Q]` int64 on the clip's device.

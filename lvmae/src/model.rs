@@ -21,6 +21,15 @@ pub struct Lvmae {
     head: Linear,
 }
 
+/// What encoder and decoder say of a batch.
+#[derive(Debug)]
+pub struct Predictions {
+    /// The encoder's tokens at the visible places, `[B, V, D]`.
+    pub features_bvd: Tensor,
+    /// Codes, or normalised pixels, at the decoded places, `[B, Q, C]`.
+    pub values_bqc: Tensor,
+}
+
 impl Lvmae {
     /// Variables `encoder`, `to_decoder`, `query`, `decoder.<i>`, `norm` and `head` under `p`.
     ///
@@ -47,22 +56,24 @@ impl Lvmae {
         &self.encoder
     }
 
-    /// Predictions at the decoded tokens: `[B, Q, C]`.
+    /// Encodes the visible tokens and predicts the decoded ones from them.
     ///
     /// * `visible_bv` - tokens that the encoder sees, `[B, V]` int64
     /// * `decoded_bq` - tokens to predict, `[B, Q]` int64
     ///
     /// # Errors
     /// [`NnError`].
-    pub fn forward(&self, cubes: &Cubes, visible_bv: &Tensor, decoded_bq: &Tensor) -> Result<Tensor, NnError> {
+    pub fn forward(&self, cubes: &Cubes, visible_bv: &Tensor, decoded_bq: &Tensor) -> Result<Predictions, NnError> {
         expect_shape("visible tokens", visible_bv, &[cubes.num_clips(), -1])?;
         expect_shape("decoded tokens", decoded_bq, &[cubes.num_clips(), -1])?;
         let cfg = self.checked.config();
         let code = |index: &Tensor| position_codes(cfg.encoder.position, cubes.grid(), index, cfg.decoder.width);
-        let seen = self.encoder.encode(cubes, visible_bv, None)?.apply(&self.to_decoder) + code(visible_bv);
+        let features_bvd = self.encoder.encode(cubes, visible_bv, None)?;
+        let seen = features_bvd.apply(&self.to_decoder) + code(visible_bv);
         let asked = code(decoded_bq) + &self.query_11d;
         let x = self.decoder.forward(Tensor::cat(&[seen, asked], 1), None)?;
         let num_asked = decoded_bq.size()[1];
-        Ok(x.narrow(1, x.size()[1] - num_asked, num_asked).apply(&self.norm).apply(&self.head))
+        let answers = x.narrow(1, x.size()[1] - num_asked, num_asked);
+        Ok(Predictions { features_bvd, values_bqc: answers.apply(&self.norm).apply(&self.head) })
     }
 }

@@ -17,6 +17,7 @@ use vector_quantize::Fsq;
 
 use super::training::say;
 use crate::cli::{BenchMemoryArgs, MaskArg, MemoryPointArgs};
+use crate::clips::Draw;
 use crate::exit::{BadInput, Interrupted};
 use crate::method::{Method, PretrainBatch};
 use crate::presets::{self, PretrainPreset};
@@ -178,7 +179,7 @@ fn random_batch(geometry: &spec::ClipGeometry, batch: i64, code_width: Option<us
         clip_bthwc: Tensor::randint(256, [batch, t, side, side, 3], (Kind::Uint8, device)),
         codes_bnc: code_width.map(codes),
         priorities_bn: (0..batch).map(|_| (0..n).map(|_| rng.random()).collect()).collect(),
-        items: (0..batch as u64).map(|item| (0, item)).collect(),
+        draws: (0..batch as usize).map(|segment| Draw::centre(segment, t as usize)).collect(),
     }
 }
 

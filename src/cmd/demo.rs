@@ -72,7 +72,7 @@ impl Stage {
         say(&format!("\n$ {command}"))?;
         let began = Instant::now();
         let cli = Cli::try_parse_from(std::iter::once("longvid".to_owned()).chain(words))?;
-        super::run(cli.command, &Session { command, ..session.clone() })?;
+        super::run(cli.command, &session.of(command))?;
         Ok(Some(began.elapsed().as_secs_f64()))
     }
 }

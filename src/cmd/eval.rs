@@ -196,7 +196,7 @@ impl Encoder {
 
     /// Features of one clip, `[d]`.
     fn encode(&self, batch: &Batch) -> anyhow::Result<Tensor> {
-        let pixels = clips::pixels(batch, self.geometry.size_px(), self.device);
+        let pixels = clips::pixels(&batch.clips, self.geometry.size_px(), self.device);
         tch::no_grad(|| {
             let cubes = Cubes::new(&pixels, self.geometry.grid(), self.geometry.patch())?;
             let features = pool(&self.vit.encode_all(&cubes)?, self.geometry.grid(), self.pool)?;

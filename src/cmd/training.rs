@@ -2,13 +2,15 @@
 
 use std::io::Write as _;
 
-use nn::Losses;
 use tch::nn::VarStore;
-use train::{AdamW, Fit, Outcome, RunDir, RunInfo, Start, StepLog, TrainPlan};
+use torch_ext::Group;
+use train::{AdamW, Ema, Fit, Outcome, RunDir, RunEnd, RunInfo, Start, StepLog, Task, TrainPlan};
+use video::ClipSource;
 
 use crate::cli::RunArgs;
-use crate::exit::Interrupted;
+use crate::exit::{Interrupted, one_line};
 use crate::progress::Progress;
+use crate::provenance::provenance;
 use crate::session::Session;
 
 /// A run about to start.
@@ -22,13 +24,18 @@ pub(crate) struct Job<'a> {
     pub(crate) config_toml: &'a str,
     /// How to train.
     pub(crate) plan: &'a TrainPlan,
-    /// Frames in one batch.
-    pub(crate) frames_per_step: u64,
+    /// The processes that train together.
+    pub(crate) ranks: &'a Group,
+    /// Frames in one clip.
+    pub(crate) frames_per_clip: u64,
 }
 
 impl Job<'_> {
     /// Enters the run folder.
-    pub(crate) fn open(&self, session: &Session) -> anyhow::Result<RunDir> {
+    pub(crate) fn open(&self, session: &Session, source: &ClipSource) -> anyhow::Result<RunDir> {
+        if !self.ranks.is_first() {
+            return Ok(RunDir::of_other_rank(&self.args.out, self.config_toml));
+        }
         let info = RunInfo {
             kind: self.kind,
             preset: &self.args.preset,
@@ -37,48 +44,90 @@ impl Job<'_> {
             device: &session.device_name(),
             steps_planned: self.plan.steps(),
             config_toml: self.config_toml,
+            clips_per_step: self.plan.split(self.ranks.num_ranks())?.to_string(),
+            provenance: provenance(session, source, self.ranks),
         };
         let start = if self.args.resume { Start::Resume } else { Start::Fresh };
-        Ok(RunDir::open(&self.args.out, &info, start)?)
+        let run = RunDir::open(&self.args.out, &info, start)?;
+        RunEnd::take_back(run.root())?;
+        Ok(run)
     }
 
-    /// Trains to the last step; tells on stderr how it goes.
+    /// Trains to the last step; tells on stderr how it goes. In the end the model holds the averaged weights, where the
+    /// plan has an average.
     ///
     /// # Errors
-    /// [`Interrupted`] after a checkpoint; whatever the closures and the run folder fail with.
-    pub(crate) fn fit<B>(
+    /// [`Interrupted`] after a checkpoint; whatever the task and the run folder fail with.
+    pub(crate) fn fit<T: Task<Error = anyhow::Error>>(
         &self,
         (run, vs): (&RunDir, &VarStore),
         session: &Session,
-        next: impl FnMut(u64) -> anyhow::Result<(B, f64)>,
-        loss: impl FnMut(&B) -> anyhow::Result<Losses>,
+        task: &mut T,
     ) -> anyhow::Result<()> {
-        let mut optimizer = AdamW::new(vs, self.plan.adamw())?;
-        let job = Fit {
-            plan: self.plan,
-            vs,
-            optimizer: &mut optimizer,
-            run,
-            frames_per_step: self.frames_per_step,
-            interrupt: &session.interrupt,
-        };
-        let mut progress = Progress::new(&format!("training {}", self.kind), self.plan.steps());
-        let mut last = "finished before".to_owned();
-        let outcome = train::fit(job, next, loss, |log| {
-            last = note(log);
-            progress.set(log.step, &last);
-        })?;
-        match outcome {
-            Outcome::Finished => {
-                progress.finish(&format!("{} steps, {last}", self.plan.steps()));
-                Ok(())
-            }
+        let ended = self.train((run, vs), session, task);
+        if let Err(err) = &ended
+            && !err.is::<Interrupted>()
+        {
+            self.ranks.stop(&one_line(err));
+        }
+        if self.ranks.is_first() {
+            let end = match &ended {
+                Ok(Outcome::Finished) => RunEnd::Finished,
+                Ok(Outcome::Interrupted { step }) => RunEnd::Interrupted { step: *step },
+                Err(err) => RunEnd::Failed { said: one_line(err) },
+            };
+            // A full disk has no room for this either: what the run failed with says more.
+            end.write(run.root()).ok();
+        }
+        match ended? {
+            Outcome::Finished => Ok(()),
             Outcome::Interrupted { step } => {
-                progress.finish(&format!("stopped after step {step}, {last}"));
                 let out = self.args.out.display();
                 Err(Interrupted(format!("a checkpoint of step {step} is in {out}: add --resume to go on")).into())
             }
         }
+    }
+
+    fn train<T: Task<Error = anyhow::Error>>(
+        &self,
+        (run, vs): (&RunDir, &VarStore),
+        session: &Session,
+        task: &mut T,
+    ) -> anyhow::Result<Outcome> {
+        let mut optimizer = AdamW::new(vs, self.plan.adamw())?;
+        let mut ema = Ema::new(vs, self.plan.ema())?;
+        let job = Fit {
+            plan: self.plan,
+            vs,
+            optimizer: &mut optimizer,
+            ema: ema.as_mut(),
+            ranks: self.ranks,
+            run,
+            frames_per_step: self.plan.batch() as u64 * self.frames_per_clip,
+            interrupt: &session.interrupt,
+        };
+        let task_name = format!("training {}", self.kind);
+        let mut progress = self.ranks.is_first().then(|| Progress::new(&task_name, self.plan.steps()));
+        let mut last = "finished before".to_owned();
+        let outcome = train::fit(job, task, |log| {
+            last = note(log);
+            if let Some(progress) = &mut progress {
+                progress.set(log.step, &last);
+            }
+        })?;
+        if let Some(ema) = &ema
+            && outcome == Outcome::Finished
+        {
+            ema.copy_into_model()?;
+        }
+        let said = match outcome {
+            Outcome::Finished => format!("{} steps, {last}", self.plan.steps()),
+            Outcome::Interrupted { step } => format!("stopped after step {step}, {last}"),
+        };
+        if let Some(progress) = progress {
+            progress.finish(&said);
+        }
+        Ok(outcome)
     }
 }
 

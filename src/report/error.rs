@@ -36,6 +36,9 @@ pub(crate) enum ReportError {
         /// The parser's message, with line and column.
         source: Box<toml::de::Error>,
     },
+    /// How the run ended cannot be read.
+    #[error(transparent)]
+    State(#[from] train::TrainError),
     /// A picture's side is zero or too long to be written.
     #[error("a picture of {width} x {height} pixels cannot be made: each side must be between 1 and {max}")]
     PictureSize {
@@ -91,6 +94,14 @@ pub(crate) enum ReportError {
         index: usize,
         /// The value.
         value: f32,
+    },
+    /// A code is not of the quantizer whose levels were given.
+    #[error("code {code} is outside 0..{num_codes}: was it made with other levels?")]
+    CodeRange {
+        /// The first such code.
+        code: u32,
+        /// The product of the levels.
+        num_codes: i64,
     },
     /// Pictures that must share a size do not.
     #[error("picture {index} is {found:?} pixels (width, height) where the first is {first:?}")]

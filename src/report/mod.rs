@@ -4,6 +4,8 @@
 //! | ---------- | ---------------------------------------------------------------- |
 //! | `runs`     | run folders as they lie on disk                                  |
 //! | `sections` | what a page says about runs                                      |
+//! | `alarms`   | what is wrong with a run, in one sentence                        |
+//! | `diff`     | what differed between two runs, as text                          |
 //! | `memory`   | peak memory against frames; shared with `bench memory`           |
 //! | `page`     | the HTML page: sections, tables, pictures                        |
 //! | `svg`      | line and bar charts as SVG text                                  |
@@ -11,6 +13,8 @@
 //!
 //! Knows no tensor: everything here is plain numbers and bytes.
 
+mod alarms;
+mod diff;
 mod error;
 pub(crate) mod memory;
 pub(crate) mod page;
@@ -24,6 +28,7 @@ pub(crate) mod units;
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+pub(crate) use diff::diff;
 pub(crate) use error::ReportError;
 use page::Page;
 pub(crate) use runs::RunFolder;
@@ -45,8 +50,10 @@ pub(crate) fn build_page(title: &str, runs: &[RunFolder]) -> Page {
         facts.push(pair("training time", Unit::Secs.text(runs.iter().map(RunFolder::train_secs).sum())));
         footer.push(pair("longvid", distinct(|run| &run.record.version)));
     }
+    let mut alarms = Vec::new();
     for named in sections::named(runs) {
+        alarms.extend(alarms::alarms(&named.name, named.run));
         footer.push((named.name, named.run.record.command.clone()));
     }
-    Page { title: title.to_owned(), facts, sections: sections::run_sections(runs), footer }
+    Page { title: title.to_owned(), facts, alarms, sections: sections::run_sections(runs), footer }
 }

@@ -1,5 +1,8 @@
 //! Run folders as they lie on disk.
 
+mod pictures;
+mod state;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +13,8 @@ use train::RunRecord;
 
 use super::ReportError;
 use super::memory::Point;
-use super::page::Figure;
+pub(crate) use pictures::Pictures;
+pub(crate) use state::RunState;
 
 /// What a run wrote, read and checked.
 #[derive(Clone, Debug)]
@@ -19,14 +23,18 @@ pub(crate) struct RunFolder {
     pub(crate) path: PathBuf,
     /// `run.json`: how it was started.
     pub(crate) record: RunRecord,
+    /// `run.json` as it stands, whichever version of the program wrote it.
+    pub(crate) origin: serde_json::Map<String, serde_json::Value>,
+    /// What became of it.
+    pub(crate) state: RunState,
     /// `resolved.toml`: the preset with every override applied.
     pub(crate) config: toml::Table,
     /// The same as it stands in the file.
     pub(crate) config_text: String,
     /// `metrics.jsonl`, ascending in step.
     pub(crate) steps: Vec<Step>,
-    /// `pictures/*.png` in order of their names.
-    pub(crate) pictures: Vec<Figure>,
+    /// `pictures/*.png`.
+    pub(crate) pictures: Pictures,
     /// `eval_*.json` in order of their names.
     pub(crate) probes: Vec<Probe>,
     /// `memory.json`.
@@ -53,9 +61,6 @@ pub(crate) struct Probe {
     pub(crate) rows: Vec<ResultRow>,
 }
 
-/// Pictures shown per run: a page with more is slow to open.
-const MAX_PICTURES: usize = 24;
-
 /// Damaged lines of a file that are named one by one.
 const MAX_NAMED_LINES: usize = 5;
 
@@ -64,10 +69,13 @@ impl RunFolder {
     /// were made again after a resume) is put right and noted; a damaged file is an error.
     ///
     /// # Errors
-    /// [`ReportError::NotARun`], [`ReportError::Read`], [`ReportError::Json`], [`ReportError::Toml`].
+    /// [`ReportError::NotARun`], [`ReportError::Read`], [`ReportError::Json`], [`ReportError::Toml`],
+    /// [`ReportError::State`].
     pub(crate) fn read(path: &Path) -> Result<Self, ReportError> {
         let not_a_run = || ReportError::NotARun { path: path.to_owned() };
-        let record = json(&path.join("run.json"))?.ok_or_else(not_a_run)?;
+        let record_path = path.join("run.json");
+        let record: RunRecord = json(&record_path)?.ok_or_else(not_a_run)?;
+        let origin = json(&record_path)?.ok_or_else(not_a_run)?;
         let mut notes = Vec::new();
         let config_path = path.join("resolved.toml");
         let config_text = match bytes(&config_path)? {
@@ -87,13 +95,16 @@ impl RunFolder {
                 Vec::new()
             }
         };
-        let pictures = read_pictures(&path.join("pictures"), &mut notes)?;
+        let last_step = steps.last().map_or(0, |step| step.step);
+        let state = RunState::read(path, (last_step, record.steps_planned))?;
+        let pictures = Pictures::read(&path.join("pictures"), &mut notes)?;
         let mut probes = Vec::new();
         for file in files(path, "eval_", ".json")? {
             probes.extend(json::<Probe>(&file)?);
         }
         let memory = json(&path.join("memory.json"))?.unwrap_or_default();
-        Ok(RunFolder { path: path.to_owned(), record, config, config_text, steps, pictures, probes, memory, notes })
+        let path = path.to_owned();
+        Ok(RunFolder { path, record, origin, state, config, config_text, steps, pictures, probes, memory, notes })
     }
 
     /// Seconds of training: every step at the pace that was logged for it.
@@ -153,25 +164,6 @@ fn parse_step(line: &[u8]) -> Result<Step, String> {
     let others = fields.iter().filter(|(key, _)| *key != "step");
     let values = others.filter_map(|(key, value)| Some((key.clone(), number(value)?))).collect();
     Ok(Step { step, values })
-}
-
-fn read_pictures(folder: &Path, notes: &mut Vec<String>) -> Result<Vec<Figure>, ReportError> {
-    let captions: BTreeMap<String, String> = json(&folder.join("captions.json"))?.unwrap_or_default();
-    let mut paths = files(folder, "", ".png")?;
-    if paths.len() > MAX_PICTURES {
-        notes.push(format!("{}: the last {MAX_PICTURES} of {} pictures are shown", folder.display(), paths.len()));
-        paths.drain(..paths.len() - MAX_PICTURES);
-    }
-    let mut pictures = Vec::new();
-    for path in paths {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let caption = captions.get(&name).unwrap_or(&name);
-        match bytes(&path)?.and_then(|png| Figure::from_png(png, caption)) {
-            Some(figure) => pictures.push(figure),
-            None => notes.push(format!("{}: not a PNG picture; left out", path.display())),
-        }
-    }
-    Ok(pictures)
 }
 
 /// The file's content; `None` where there is no such file.

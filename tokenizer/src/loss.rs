@@ -40,7 +40,7 @@ pub(crate) fn losses(forward: &Forward, config: &LossConfig, num_codes: i64) -> 
             terms.push(("frame_diff", diff.f_detach()?));
             total = total.f_add(&diff.f_mul_scalar(config.frame_diff_weight)?)?;
         }
-        Ok(Losses { total, terms })
+        Ok(Losses { total, terms, features: None })
     };
     Ok(build().during("the tokenizer's loss")?)
 }

@@ -66,6 +66,44 @@ fn the_last_clusters_pixels_are_a_target_and_never_an_input() {
 }
 
 #[test]
+fn the_features_are_the_encoders_tokens_without_a_gradient() {
+    let case = Case::new(Target::Pixels, Recompute::None);
+    let features = case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap().features.unwrap();
+    let checked = &case.model.checked;
+    let cubes = Cubes::new(&case.clip, checked.grid(), checked.patch()).unwrap();
+    let encoded = case.model.predictions(&cubes, &case.plans).unwrap().features_bid;
+    assert!(features.equal(&encoded) && encoded.requires_grad() && !features.requires_grad());
+}
+
+#[test]
+fn a_healthy_step_has_no_finding_although_the_model_keeps_a_mask_of_minus_infinity() {
+    for recompute in [Recompute::None, Recompute::EveryBlock] {
+        let case = Case::new(Target::Pixels, recompute);
+        let step = || case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap().total.f_backward().unwrap();
+        let ((), found) = torch_ext::first_non_finite(&case.named(), step).unwrap();
+        assert!(found.is_none(), "{found:?}");
+    }
+}
+
+#[test]
+fn an_overflow_is_found_at_its_layer_in_the_forward_pass_of_a_recomputed_block() {
+    let case = Case::new(Target::Pixels, Recompute::EveryBlock);
+    let named = case.named();
+    let weight = |wanted: &str| named.iter().find(|(name, _)| name == wanted).unwrap().1.shallow_clone();
+    // Finite weights whose products are not.
+    tch::no_grad(|| {
+        for name in ["encoder.blocks.1.mlp.fc1.weight", "encoder.blocks.1.mlp.fc2.weight"] {
+            drop(weight(name).fill_(3e38));
+        }
+    });
+    let step = || case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap();
+    let found = torch_ext::first_non_finite(&named, step).unwrap().1.unwrap();
+    let near = found.near.as_deref().unwrap();
+    assert!(near.starts_with("encoder.blocks.1.mlp.fc"), "{found}");
+    assert_eq!((&found.operator[..], found.pass), ("aten::addmm", torch_ext::Pass::Forward));
+}
+
+#[test]
 fn targets_of_the_other_kind_are_refused() {
     let case = Case::new(Target::Codes, Recompute::None);
     let said = case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap_err().to_string();

@@ -1,6 +1,7 @@
 use nn::{Block, Position, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
 use tch::nn::{Module, VarStore};
+use torch_ext::{Precision, autocast};
 
 use super::*;
 use crate::{ArvideoConfig, Order};
@@ -39,6 +40,10 @@ impl Case {
         let codes = Tensor::rand([2, GRID.num_tokens(), 5], (Kind::Float, Device::Cpu)) * 2 - 1;
         let plans = (0..2).map(|item| checked.plan((1, 2, item))).collect();
         Case { model, clip, codes, plans, vs }
+    }
+
+    pub(crate) fn named(&self) -> Vec<(String, Tensor)> {
+        self.vs.variables().into_iter().collect()
     }
 
     fn cubes(&self) -> Cubes {
@@ -202,22 +207,41 @@ fn the_order_of_tokens_within_a_cluster_does_not_matter() {
     assert!(worst < 1e-5, "{worst:e}");
 }
 
+/// Gradients by name of a step in `precision`.
+fn grads(case: &Case, precision: Precision) -> Vec<(String, Tensor)> {
+    let loss = autocast(Device::Cpu, precision, || case.predict(&case.plans).square().sum(Kind::Float)).unwrap();
+    loss.f_backward().unwrap();
+    let mut named = case.named();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    named.into_iter().map(|(name, t)| (name, t.grad())).collect()
+}
+
 #[test]
-fn recomputing_gives_bit_equal_gradients_to_every_variable() {
-    let grads = |case: &Case| {
-        case.predict(&case.plans).square().sum(Kind::Float).f_backward().unwrap();
-        let mut named: Vec<(String, Tensor)> = case.vs.variables().into_iter().collect();
-        named.sort_by(|a, b| a.0.cmp(&b.0));
-        named.into_iter().map(|(name, t)| (name, t.grad())).collect::<Vec<_>>()
-    };
-    let plain = Case::new(Target::Codes, Recompute::None);
-    // Copied, not drawn again: all tests of a process share libtorch's generator, so a seed does not fix what is drawn.
-    let mut again = Case { clip: plain.clip.copy(), ..Case::new(Target::Codes, Recompute::EveryBlock) };
-    again.vs.copy(&plain.vs).unwrap();
-    for ((name, plain), (_, again)) in grads(&plain).iter().zip(&grads(&again)) {
-        assert!(plain.abs().sum(Kind::Float).double_value(&[]) > 0.0, "{name}");
-        assert!(plain.equal(again), "{name}");
+fn recomputing_gives_bit_equal_gradients_to_every_variable_in_each_precision() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let plain = Case::new(Target::Codes, Recompute::None);
+        let want = grads(&plain, precision);
+        for recompute in [Recompute::EveryBlock, Recompute::Every(2)] {
+            let mut again = Case { clip: plain.clip.copy(), ..Case::new(Target::Codes, recompute) };
+            // Copied, not drawn again: all tests of a process share libtorch's generator, so a seed does not fix what
+            // is drawn.
+            again.vs.copy(&plain.vs).unwrap();
+            for ((name, want), (_, got)) in want.iter().zip(&grads(&again, precision)) {
+                assert_eq!(got.kind(), Kind::Float, "{name}");
+                assert!(want.abs().sum(Kind::Float).double_value(&[]) > 0.0, "{name}");
+                assert!(want.equal(got), "{name} in {precision:?} with {recompute:?}");
+            }
+        }
     }
+}
+
+#[test]
+fn predictions_in_bf16_are_near_those_in_f32() {
+    let case = Case::new(Target::Codes, Recompute::None);
+    let exact = case.predict(&case.plans);
+    let rounded = autocast(Device::Cpu, Precision::Bf16, || case.predict(&case.plans)).unwrap();
+    let apart = (&exact - rounded).norm().double_value(&[]) / exact.norm().double_value(&[]);
+    assert!(apart > 0.0 && apart < 0.02, "{apart}");
 }
 
 #[test]

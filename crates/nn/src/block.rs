@@ -3,6 +3,7 @@ use std::borrow::Borrow;
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, Path};
 use tch::{Kind, Tensor};
+use torch_ext::Precision;
 
 use crate::init;
 use crate::{During, NnError};
@@ -37,16 +38,6 @@ impl StackConfig {
         }
         Ok(())
     }
-}
-
-/// Which activations are kept for the backward pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recompute {
-    /// All: fastest.
-    None,
-    /// Only each block's input; a block runs again in the backward pass. About a third slower, gradients bit-equal.
-    EveryBlock,
 }
 
 /// Hidden width of a block's MLP, in widths; 4 in every paper of this field.
@@ -162,49 +153,6 @@ fn attention(q_bhqd: &Tensor, k_bhmd: &Tensor, v_bhmd: &Tensor, mask_qm: Option<
     mixed.transpose(1, 2).flatten(2, 3)
 }
 
-/// A stack of blocks behind one function, with or without keeping activations.
-#[derive(Debug)]
-pub struct Stack {
-    // Shared with the closures that recompute a block.
-    blocks: Vec<std::rc::Rc<Block>>,
-    recompute: Recompute,
-}
-
-impl Stack {
-    /// Blocks `0`, `1`, ... under `p`.
-    ///
-    /// # Errors
-    /// [`StackConfig::check`].
-    pub fn new<'a>(p: impl Borrow<Path<'a>>, cfg: &StackConfig, recompute: Recompute) -> Result<Self, NnError> {
-        cfg.check()?;
-        let p = p.borrow();
-        let blocks = (0..cfg.depth).map(|i| std::rc::Rc::new(Block::new(p / i, cfg))).collect();
-        Ok(Stack { blocks, recompute })
-    }
-
-    /// All blocks in turn.
-    ///
-    /// * `x_bnd` - tokens `[B, N, D]`
-    /// * `mask_nn` - see [`Block::forward`]
-    ///
-    /// # Errors
-    /// [`NnError::OutOfMemory`] and [`NnError::Torch`] from a recomputed block.
-    pub fn forward(&self, x_bnd: Tensor, mask_nn: Option<&Tensor>) -> Result<Tensor, NnError> {
-        let mut x = x_bnd;
-        for block in &self.blocks {
-            x = match self.recompute {
-                Recompute::EveryBlock if x.requires_grad() => {
-                    let block = block.clone();
-                    let mask = mask_nn.map(Tensor::shallow_clone);
-                    torch_ext::checkpoint(&[&x], move |inputs| block.forward(&inputs[0], mask.as_ref()))?
-                }
-                _ => block.forward(&x, mask_nn),
-            };
-        }
-        Ok(x)
-    }
-}
-
 /// An additive attention mask from a boolean one.
 ///
 /// * `sees` - `[.., Q, M]` bool: true where the query may read the key
@@ -214,6 +162,15 @@ impl Stack {
 pub fn additive_mask(sees: &Tensor) -> Result<Tensor, NnError> {
     let mask = Tensor::f_zeros(sees.size(), (Kind::Float, sees.device())).during("the attention mask")?;
     mask.f_masked_fill(&sees.logical_not(), f64::NEG_INFINITY).during("the attention mask")
+}
+
+/// A mask in the kind that attention computes in now, to be cast once for all blocks: a copy would stay alive for the
+/// backward pass of each. 0 and minus infinity are the same in every kind.
+pub fn mask_in_precision(mask_qm: &Tensor) -> Tensor {
+    match torch_ext::precision(mask_qm.device()) {
+        Precision::F32 => mask_qm.shallow_clone(),
+        Precision::Bf16 => mask_qm.to_kind(Kind::BFloat16),
+    }
 }
 
 #[cfg(test)]

@@ -7,4 +7,7 @@ pub struct Losses {
     pub total: Tensor,
     /// Named scalars for the log, detached: parts of the loss and gauges. Names are keys of `metrics.jsonl`.
     pub terms: Vec<(&'static str, Tensor)>,
+    /// The encoder's tokens of this batch, detached, `[B, N, D]`: those of the clip's tokens that it saw. For gauges of
+    /// collapse; `None` where nothing is encoded that a probe would read (the tokenizer).
+    pub features: Option<Tensor>,
 }

@@ -28,12 +28,13 @@ impl VitConfig {
         StackConfig { width: self.width, depth: self.depth, heads: self.heads }
     }
 
-    /// Checks widths and heads.
+    /// Checks widths, heads and what is recomputed.
     ///
     /// # Errors
     /// [`NnError::Config`] with the value.
     pub fn check(&self) -> Result<(), NnError> {
-        self.stack().check()
+        self.stack().check()?;
+        self.recompute.check()
     }
 }
 

@@ -1,4 +1,5 @@
 // Activation checkpointing as an autograd node, and libtorch's fused AdamW.
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <vector>
@@ -10,6 +11,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "autocast.h"
 #include "guard.h"
 
 using torch::autograd::AutogradContext;
@@ -34,13 +36,14 @@ void set_generator_state(c10::Device device, const at::Tensor& state) {
   generator.set_state(state);
 }
 
-// The checkpointed part of the network and the random state it started from.
+// The checkpointed part of the network, and the random state and the precision it started from.
 struct Segment : torch::CustomClassHolder {
   RunFn run;
   DropFn drop;
   void* closure;
   c10::Device device{c10::kCPU};
   at::Tensor cpu_state, device_state;
+  std::vector<AutocastState> precision;
 
   Segment(RunFn run, DropFn drop, void* closure) : run(run), drop(drop), closure(closure) {}
   ~Segment() override { drop(closure); }
@@ -56,10 +59,13 @@ struct Segment : torch::CustomClassHolder {
     return result;
   }
 
-  void remember_random_state(c10::Device on) {
+  void remember_state(c10::Device on) {
     device = on;
     cpu_state = generator_state(c10::kCPU);
-    if (!device.is_cpu()) device_state = generator_state(device);
+    precision = {AutocastState::now(c10::kCPU)};
+    if (device.is_cpu()) return;
+    device_state = generator_state(device);
+    precision.push_back(AutocastState::now(device.type()));
   }
 };
 
@@ -80,13 +86,28 @@ struct ReplayRandomState {
   }
 };
 
+// Computes in the precision that the forward stood in while alive.
+class PrecisionOf {
+  std::vector<std::unique_ptr<AutocastScope>> scopes;
+
+ public:
+  explicit PrecisionOf(const Segment& segment) {
+    for (const auto& state : segment.precision) scopes.push_back(std::make_unique<AutocastScope>(state));
+  }
+  // Scopes end in the opposite order.
+  ~PrecisionOf() {
+    while (!scopes.empty()) scopes.pop_back();
+  }
+};
+
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
   // The inputs come as a TensorList: autograd does not look inside a std::vector and would cut the graph.
   static at::Tensor forward(AutogradContext* ctx, at::TensorList inputs, c10::intrusive_ptr<Segment> segment) {
     variable_list saved = inputs.vec();
     ctx->saved_data["segment"] = c10::IValue::make_capsule(segment);
     ctx->save_for_backward(saved);
-    segment->remember_random_state(saved.at(0).device());
+    segment->remember_state(saved.at(0).device());
+    PrecisionOf precision(*segment);
     at::AutoGradMode no_grad(false);
     return (*segment)(saved);
   }
@@ -102,6 +123,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
     at::Tensor output;
     {
       ReplayRandomState replay(*segment);
+      PrecisionOf precision(*segment);
       at::AutoGradMode grad(true);
       output = (*segment)(leaves);
     }

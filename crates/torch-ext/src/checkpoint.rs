@@ -9,8 +9,9 @@ use crate::shim::{self, C_tensor};
 
 type Segment = Box<dyn Fn(&[Tensor]) -> Tensor>;
 
-/// Runs `segment(inputs)` without keeping its activations: the backward pass runs it again. Gradients, dropout included,
-/// are bit-equal to a plain call. Parameters that the closure captures get their gradients too.
+/// Runs `segment(inputs)` without keeping its activations: the backward pass runs it again, with the same random numbers
+/// and in the same precision ([`crate::autocast`]), so that gradients are bit-equal to a plain call. Parameters that the
+/// closure captures get their gradients too.
 ///
 /// At least one input must require a gradient, else the result does not (as with any function of constants). Not for
 /// double backward.
@@ -66,12 +67,19 @@ extern "C" fn free(closure: *mut c_void) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::rc::Rc;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use tch::{Device, Kind, Tensor};
 
     use super::*;
+
+    /// Held by every test that draws or checkpoints: all share libtorch's generator, which a checkpoint winds back.
+    pub(crate) fn generator() -> MutexGuard<'static, ()> {
+        static GENERATOR: Mutex<()> = Mutex::new(());
+        GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Two matrices with dropout between them, on fixed numbers.
     fn net() -> (Tensor, Tensor, Tensor) {
@@ -103,6 +111,7 @@ mod tests {
 
     #[test]
     fn gradients_are_bit_equal_with_dropout_inside() {
+        let _alone = generator();
         let ((plain, drawn_plain), (saved, drawn_saved)) = (grads(false), grads(true));
         for (a, b) in plain.iter().zip(&saved) {
             assert!(a.abs().sum(Kind::Float).double_value(&[]) > 0.0);
@@ -113,6 +122,7 @@ mod tests {
 
     #[test]
     fn the_closure_is_freed_after_backward() {
+        let _alone = generator();
         let (x, w1, w2) = net();
         let x = x.set_requires_grad(true);
         let alive = Rc::new(());

@@ -136,7 +136,7 @@ fn cpu_counters() -> [i64; 4] {
 }
 
 /// `c10::DeviceType` and index; `None` for the CPU.
-fn device_code(device: Device) -> Option<(c_int, c_int)> {
+pub(crate) fn device_code(device: Device) -> Option<(c_int, c_int)> {
     match device {
         Device::Cpu => None,
         Device::Cuda(index) => Some((1, index as c_int)),

@@ -17,6 +17,18 @@ pub(crate) struct CWork(c_void);
 pub(crate) type Run = extern "C" fn(*mut c_void, *const *mut C_tensor, c_int, *mut *mut C_tensor) -> c_int;
 pub(crate) type Drop = extern "C" fn(*mut c_void);
 
+/// The shim's autocast scope; only ever behind a pointer.
+#[repr(C)]
+pub(crate) struct AutocastScope {
+    _opaque: [u8; 0],
+}
+
+/// The shim's watch; only ever behind a pointer.
+#[repr(C)]
+pub(crate) struct Watching {
+    _opaque: [u8; 0],
+}
+
 unsafe extern "C" {
     pub(crate) fn lv_last_error() -> *const c_char;
     pub(crate) fn lv_set_last_error(message: *const c_char);
@@ -50,6 +62,24 @@ unsafe extern "C" {
         weight_decay: f64,
         eps: f64,
     ) -> c_int;
+    pub(crate) fn lv_autocast_begin(device_type: c_int, is_bf16: c_int, output: *mut *mut AutocastScope) -> c_int;
+    pub(crate) fn lv_autocast_end(scope: *mut AutocastScope);
+    pub(crate) fn lv_autocast_is_bf16(device_type: c_int, output: *mut c_int) -> c_int;
+    pub(crate) fn lv_cpu_has(feature: *const c_char, output: *mut c_int) -> c_int;
+    pub(crate) fn lv_watch_begin(
+        variables: *const *mut C_tensor,
+        names: *const *const c_char,
+        n: c_int,
+        output: *mut *mut Watching,
+    ) -> c_int;
+    pub(crate) fn lv_watch_finding(
+        watching: *mut Watching,
+        is_found: *mut c_int,
+        codes: *mut c_int,
+        value: *mut f64,
+        texts: *mut *const c_char,
+    ) -> c_int;
+    pub(crate) fn lv_watch_end(watching: *mut Watching);
     pub(crate) fn lv_total_norm(list: *const *mut C_tensor, n: c_int, output: *mut *mut C_tensor) -> c_int;
     pub(crate) fn lv_store_open(
         host: *const c_char,

@@ -33,7 +33,7 @@ pub(crate) fn stage(
         Err(source) => {
             // Best effort: the write error is what the user has to know.
             fs::remove_file(&temporary).ok();
-            Err(TrainError::Io { doing: "write", path: path.to_owned(), source })
+            Err(TrainError::write(path, source))
         }
     }
 }
@@ -84,8 +84,7 @@ mod tests {
         write(&path, "old").unwrap();
         // Every write to /dev/full fails with ENOSPC.
         std::os::unix::fs::symlink("/dev/full", dir.path().join("file.tmp")).unwrap();
-        let Err(TrainError::Io { source, .. }) = write(&path, "new") else { panic!("the disk is full") };
-        assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        assert!(matches!(write(&path, "new"), Err(TrainError::DiskFull { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
 

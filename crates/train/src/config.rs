@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use tch::Device;
 
 use crate::{AdamWConfig, Schedule, TrainError};
 
@@ -8,8 +9,11 @@ use crate::{AdamWConfig, Schedule, TrainError};
 pub struct TrainConfig {
     /// Optimizer steps of the whole run.
     pub steps: u64,
-    /// Clips per step.
+    /// Clips per step, over all ranks and micro-batches.
     pub batch: i64,
+    /// Micro-batches that a rank's clips of one step are split into: forward and backward see one at a time, their
+    /// gradients add up to that of the whole step.
+    pub accumulate: i64,
     /// The highest learning rate.
     pub learning_rate: f64,
     /// The learning rate of the last step.
@@ -20,14 +24,85 @@ pub struct TrainConfig {
     pub betas: [f64; 2],
     /// Decoupled weight decay of matrices and kernels (see [`crate::decays`]).
     pub weight_decay: f64,
+    /// Layer-wise learning-rate decay: each encoder layer learns this many times as fast as the layer above it, in
+    /// `0..=1`; 1 switches it off (see [`crate::layer_scales`]).
+    pub layer_decay: f64,
     /// Longest gradient, L2 norm over all parameters; longer ones are scaled down to it. 0 switches clipping off.
     pub clip_grad_norm: f64,
+    /// Precision of forward and backward; weights, gradients and moments are always f32.
+    pub precision: Precision,
+    /// Averaged weights beside the trained ones.
+    pub ema: EmaConfig,
+    /// What follows a loss or gradient that is NaN or infinite.
+    pub non_finite: NonFinitePolicy,
     /// Steps between lines of `metrics.jsonl`.
     pub log_every: u64,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
+    /// How many of the last checkpoints are kept; the best one is kept beside them.
+    pub keep_checkpoints: usize,
+    /// Steps between pictures.
+    pub pictures_every: u64,
     /// Everything random derives from it.
     pub seed: u64,
+}
+
+/// Precision of forward and backward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// f32 throughout.
+    F32,
+    /// bf16 for matrix products and convolutions (autocast) where the device has units for it, else f32, with a warning.
+    Bf16,
+}
+
+impl Precision {
+    /// The precision that a device can do.
+    pub(crate) fn on(self, device: Device) -> Self {
+        if self == Precision::Bf16 && !torch_ext::has_bf16(device) {
+            tracing::warn!("this device has no units for bf16: training in f32");
+            return Precision::F32;
+        }
+        self
+    }
+}
+
+impl From<Precision> for torch_ext::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => torch_ext::Precision::F32,
+            Precision::Bf16 => torch_ext::Precision::Bf16,
+        }
+    }
+}
+
+/// Exponential moving average of the weights, updated after every step. Where there is one, it is what a finished run
+/// writes as its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum EmaConfig {
+    /// No average.
+    None {},
+    /// `average = decay * average + (1 - decay) * weights`.
+    Decay {
+        /// In `0..1`. The first steps use `(1 + step) / (10 + step)` while that is smaller, so that the first weights,
+        /// drawn at random, do not linger: not published; our default.
+        decay: f64,
+    },
+}
+
+/// What follows a loss or gradient that is NaN or infinite. The batch is saved and the culprit named in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum NonFinitePolicy {
+    /// The run ends with an error.
+    Stop {},
+    /// The step leaves the weights as they are, is counted, and the run goes on.
+    Skip {
+        /// The run ends with an error when this many steps have been skipped already.
+        at_most: u64,
+    },
 }
 
 /// A checked [`TrainConfig`].
@@ -46,13 +121,16 @@ impl TrainConfig {
         let non_negative = |x: f64| x >= 0.0 && x.is_finite();
         let refuse = |key, value: String, rule| Err(TrainError::OutOfRange { key, value, rule });
         let refuse_float = |key, value: f64, rule| refuse(key, value.to_string(), rule);
-        if self.batch < 1 {
-            return refuse("train.batch", self.batch.to_string(), "at least 1");
+        if self.accumulate < 1 || self.batch < 1 || self.batch % self.accumulate != 0 {
+            let value = format!("{} with train.accumulate = {}", self.batch, self.accumulate);
+            return refuse("train.batch", value, "a multiple of train.accumulate, both at least 1");
         }
         for (key, value) in [
             ("train.steps", self.steps),
             ("train.log_every", self.log_every),
             ("train.checkpoint_every", self.checkpoint_every),
+            ("train.keep_checkpoints", self.keep_checkpoints as u64),
+            ("train.pictures_every", self.pictures_every),
         ] {
             if value < 1 {
                 return refuse(key, value.to_string(), "at least 1");
@@ -74,6 +152,14 @@ impl TrainConfig {
         if !non_negative(self.weight_decay) {
             return refuse_float("train.weight_decay", self.weight_decay, "at least 0");
         }
+        if !(self.layer_decay > 0.0 && self.layer_decay <= 1.0) {
+            return refuse_float("train.layer_decay", self.layer_decay, "above 0 and at most 1 (1 = none)");
+        }
+        if let EmaConfig::Decay { decay } = self.ema
+            && !(0.0..1.0).contains(&decay)
+        {
+            return refuse_float("train.ema.decay", decay, "from 0 to below 1");
+        }
         if !non_negative(self.clip_grad_norm) {
             return refuse_float("train.clip_grad_norm", self.clip_grad_norm, "at least 0 (0 = no clipping)");
         }
@@ -87,9 +173,24 @@ impl TrainPlan {
         self.config.steps
     }
 
-    /// Clips per step.
+    /// Clips per step, over all ranks and micro-batches.
     pub fn batch(&self) -> i64 {
         self.config.batch
+    }
+
+    /// How a step's clips are shared out.
+    ///
+    /// # Errors
+    /// [`TrainError::OutOfRange`] when the batch does not divide among `num_ranks` ranks and their micro-batches.
+    pub fn split(&self, num_ranks: usize) -> Result<BatchSplit, TrainError> {
+        let (batch, accumulate) = (self.config.batch as usize, self.config.accumulate as usize);
+        let num_parts = num_ranks * accumulate;
+        if !batch.is_multiple_of(num_parts) {
+            let value = format!("{batch} for {num_ranks} ranks with train.accumulate = {accumulate}");
+            let rule = "a multiple of the number of ranks times train.accumulate";
+            return Err(TrainError::OutOfRange { key: "train.batch", value, rule });
+        }
+        Ok(BatchSplit { num_ranks, accumulate, num_clips: batch / num_parts })
     }
 
     /// Learning rate over the steps.
@@ -104,7 +205,28 @@ impl TrainPlan {
 
     /// Settings of the optimizer.
     pub fn adamw(&self) -> AdamWConfig {
-        AdamWConfig { betas: self.config.betas, weight_decay: self.config.weight_decay }
+        let TrainConfig { betas, weight_decay, layer_decay, .. } = self.config;
+        AdamWConfig { betas, weight_decay, layer_decay }
+    }
+
+    /// Precision of forward and backward.
+    pub fn precision(&self) -> Precision {
+        self.config.precision
+    }
+
+    /// Averaged weights.
+    pub fn ema(&self) -> EmaConfig {
+        self.config.ema
+    }
+
+    /// What follows a loss or gradient that is NaN or infinite.
+    pub fn non_finite(&self) -> NonFinitePolicy {
+        self.config.non_finite
+    }
+
+    /// How many of the last checkpoints are kept.
+    pub fn keep_checkpoints(&self) -> usize {
+        self.config.keep_checkpoints
     }
 
     /// Longest gradient; `None` without clipping.
@@ -122,9 +244,41 @@ impl TrainPlan {
         step == self.config.steps || step.is_multiple_of(self.config.checkpoint_every)
     }
 
+    /// Whether pictures follow `step` (from 1): each `pictures_every`-th and the last.
+    pub fn pictures_at(&self, step: u64) -> bool {
+        step == self.config.steps || step.is_multiple_of(self.config.pictures_every)
+    }
+
     /// Everything random derives from it.
     pub fn seed(&self) -> u64 {
         self.config.seed
+    }
+}
+
+/// How the clips of one step are shared out: to ranks, then to micro-batches, in order, the same number to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSplit {
+    /// Processes that train together.
+    pub num_ranks: usize,
+    /// Micro-batches of each rank.
+    pub accumulate: usize,
+    /// Clips of one micro-batch.
+    pub num_clips: usize,
+}
+
+impl BatchSplit {
+    /// The clips of one rank among those of the step.
+    pub fn of_rank(&self, rank: usize) -> std::ops::Range<usize> {
+        let num_clips = self.accumulate * self.num_clips;
+        rank * num_clips..(rank + 1) * num_clips
+    }
+}
+
+impl std::fmt::Display for BatchSplit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let BatchSplit { num_ranks, accumulate, num_clips } = self;
+        let batch = num_ranks * accumulate * num_clips;
+        write!(f, "{batch} clips = {num_ranks} ranks x {accumulate} micro-batches x {num_clips} clips")
     }
 }
 
@@ -139,8 +293,15 @@ pub(crate) fn example() -> TrainConfig {
         betas: [0.9, 0.95],
         weight_decay: 0.05,
         clip_grad_norm: 1.0,
+        accumulate: 1,
+        layer_decay: 1.0,
+        precision: Precision::F32,
+        ema: EmaConfig::None {},
+        non_finite: NonFinitePolicy::Stop {},
         log_every: 4,
         checkpoint_every: 5,
+        keep_checkpoints: 2,
+        pictures_every: 10,
         seed: 7,
     }
 }
@@ -161,6 +322,11 @@ mod tests {
     fn a_value_out_of_range_is_refused_by_its_key() {
         check_refused("train.steps", |c| c.steps = 0);
         check_refused("train.batch", |c| c.batch = 0);
+        check_refused("train.batch", |c| c.accumulate = 3);
+        check_refused("train.layer_decay", |c| c.layer_decay = 0.0);
+        check_refused("train.ema.decay", |c| c.ema = EmaConfig::Decay { decay: 1.0 });
+        check_refused("train.keep_checkpoints", |c| c.keep_checkpoints = 0);
+        check_refused("train.pictures_every", |c| c.pictures_every = 0);
         check_refused("train.log_every", |c| c.log_every = 0);
         check_refused("train.checkpoint_every", |c| c.checkpoint_every = 0);
         check_refused("train.warmup_steps", |c| c.warmup_steps = 11);
@@ -177,8 +343,10 @@ mod tests {
         assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), example());
         let without = text.replace("seed = 7\n", "");
         assert!(toml::from_str::<TrainConfig>(&without).unwrap_err().to_string().contains("missing field `seed`"));
-        let with = format!("{text}momentum = 0.9\n");
-        assert!(toml::from_str::<TrainConfig>(&with).unwrap_err().to_string().contains("unknown field `momentum`"));
+        // Before the first table, and in the last one.
+        for with in [format!("momentum = 0.9\n{text}"), format!("{text}momentum = 0.9\n")] {
+            assert!(toml::from_str::<TrainConfig>(&with).unwrap_err().to_string().contains("unknown field `momentum`"));
+        }
     }
 
     #[test]
@@ -186,6 +354,17 @@ mod tests {
         let plan = example().check().unwrap();
         assert_eq!((1..=10).filter(|s| plan.logs_at(*s)).collect::<Vec<_>>(), [1, 4, 8, 10]);
         assert_eq!((1..=10).filter(|s| plan.checkpoints_at(*s)).collect::<Vec<_>>(), [5, 10]);
+    }
+
+    #[test]
+    fn every_clip_of_a_step_goes_to_one_micro_batch_of_one_rank() {
+        let plan = TrainConfig { batch: 12, accumulate: 3, ..example() }.check().unwrap();
+        let split = plan.split(2).unwrap();
+        assert_eq!(split, BatchSplit { num_ranks: 2, accumulate: 3, num_clips: 2 });
+        assert_eq!((split.of_rank(0), split.of_rank(1)), (0..6, 6..12));
+        assert_eq!(split.to_string(), "12 clips = 2 ranks x 3 micro-batches x 2 clips");
+        let said = plan.split(8).unwrap_err().to_string();
+        assert!(said.contains("12 for 8 ranks with train.accumulate = 3"), "{said}");
     }
 
     #[test]

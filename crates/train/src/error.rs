@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nn::NnError;
 use safetensors::SafeTensorError;
@@ -33,6 +33,15 @@ pub enum TrainError {
         /// Read, write, rename, ...
         doing: &'static str,
         /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// The disk is full. What was there before is still there.
+    #[error("the disk of {path:?} is full; make room and go on with --resume from the last checkpoint, which is whole")]
+    DiskFull {
+        /// The file that did not fit.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -139,12 +148,22 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
-    /// The checkpoint and the one before it are both unreadable.
-    #[error("no checkpoint is readable, neither the last nor {previous:?}; start again with another --out")]
+    /// The checkpoints are damaged, all of them.
+    #[error("no checkpoint in {folder:?} is readable; restore one, or start again with another --out")]
     NoCheckpointLeft {
-        /// The checkpoint before the last.
-        previous: PathBuf,
-        /// What is wrong with it.
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+        /// What is wrong with the last one.
+        source: Box<TrainError>,
+    },
+    /// The last checkpoint is of another program, run or model, and an older one would do.
+    #[error("{path:?} is refused; {offered:?} is whole and of this run: move the first away to go on from the second")]
+    CheckpointRefused {
+        /// The last checkpoint.
+        path: PathBuf,
+        /// The one that would do.
+        offered: PathBuf,
+        /// Why the last one is refused.
         source: Box<TrainError>,
     },
     /// A tensor's element type cannot be stored.
@@ -182,7 +201,11 @@ pub enum TrainError {
     },
 
     /// The loss or the gradient became NaN or infinite. The step was not taken; the last checkpoint is intact.
-    #[error("the {what} is {value} at step {step}; lower train.learning_rate or train.clip_grad_norm")]
+    #[error(
+        "the {what} is {value} at step {step}: {culprit}; clips: {clips}; the batch is in {folder:?}. Start with a lower \
+         train.learning_rate or train.clip_grad_norm, or --resume with \
+         --set 'train.non_finite={{kind=\"skip\",at_most=10}}' to leave such steps out"
+    )]
     NotFinite {
         /// `loss` or `gradient norm`.
         what: &'static str,
@@ -190,17 +213,26 @@ pub enum TrainError {
         value: f64,
         /// The step, from 1.
         step: u64,
+        /// Where the first number that is not finite came from, in words.
+        culprit: String,
+        /// The clips of the micro-batch, comma separated.
+        clips: String,
+        /// Where the micro-batch was saved.
+        folder: PathBuf,
     },
     /// Memory ran out in forward, backward or the optimizer.
     #[error(
-        "step {step} ran out of memory: tensors held {} at the peak, {} of them for weights, gradients and optimizer; \
-         lower train.batch or clip.num_frames, or switch checkpointing on",
+        "step {step} ran out of memory: {} more were asked for while tensors held {} at the peak, {} of them for weights, \
+         gradients and optimizer",
+        Size(*.asked_bytes),
         Size(*.peak_bytes),
         Size(*.in_use_bytes)
     )]
     OutOfMemory {
         /// The step, from 1.
         step: u64,
+        /// Bytes of the allocation that failed; `None` where libtorch did not say.
+        asked_bytes: Option<i64>,
         /// The most bytes that tensors held since the last log line; `None` where nothing counts them.
         peak_bytes: Option<i64>,
         /// Bytes that tensors still held after the step was abandoned.
@@ -208,6 +240,9 @@ pub enum TrainError {
         /// Where, in libtorch's words.
         source: Box<NnError>,
     },
+    /// The ranks lost each other: one died, hangs, or cannot be reached.
+    #[error("the ranks of this run lost each other; go on with --resume from the last checkpoint, with any number of ranks")]
+    Ranks(#[from] torch_ext::GroupError),
     /// Any other failure of libtorch within a step.
     #[error("step {step} failed")]
     Step {
@@ -229,6 +264,17 @@ pub enum TrainError {
     Nn(#[from] NnError),
 }
 
+impl TrainError {
+    /// A failure to write, with a full disk told apart.
+    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => TrainError::DiskFull { path, source },
+            _ => TrainError::Io { doing: "write", path, source },
+        }
+    }
+}
+
 /// A size for people: GiB or "an unknown amount".
 struct Size(Option<i64>);
 
@@ -246,19 +292,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn running_out_of_memory_says_what_was_in_use_and_what_to_do() {
+    fn running_out_of_memory_says_what_was_asked_for_and_what_was_in_use() {
         let source = NnError::OutOfMemory { during: "forward", source: tch::TchError::Torch(String::new()) };
         let error = TrainError::OutOfMemory {
             step: 3,
+            asked_bytes: Some(1 << 28),
             peak_bytes: Some(3 << 30),
             in_use_bytes: Some(1 << 29),
             source: Box::new(source),
         };
-        let said = error.to_string();
-        assert!(
-            said.starts_with("step 3 ran out of memory: tensors held 3.00 GiB at the peak, 0.50 GiB of them"),
-            "{said}"
-        );
-        assert!(said.ends_with("lower train.batch or clip.num_frames, or switch checkpointing on"), "{said}");
+        let want = "step 3 ran out of memory: 0.25 GiB more were asked for while tensors held 3.00 GiB at the peak, 0.50 \
+                    GiB of them for weights, gradients and optimizer";
+        assert_eq!(error.to_string(), want);
     }
 }

@@ -22,6 +22,8 @@ pub struct StepLog {
     pub learning_rate: f64,
     /// L2 norm of this step's gradient before clipping.
     pub grad_norm: f64,
+    /// Steps so far that were skipped because their loss or gradient was not finite.
+    pub skipped: u64,
     /// Seconds per step, waiting included, mean since the last line.
     pub step_secs: f64,
     /// Seconds per step spent waiting for data, mean since the last line.
@@ -70,7 +72,7 @@ impl Metrics {
     }
 
     fn failed(&self, source: io::Error) -> TrainError {
-        TrainError::Io { doing: "write", path: self.path.clone(), source }
+        TrainError::write(&self.path, source)
     }
 }
 
@@ -93,6 +95,7 @@ pub(crate) mod tests {
             terms: BTreeMap::from([("commit", 0.25), ("gauge", f64::NAN)]),
             learning_rate: 0.01,
             grad_norm: 2.0,
+            skipped: 0,
             step_secs: 0.5,
             wait_secs: 0.125,
             frames_per_sec: 64.0,
@@ -106,7 +109,7 @@ pub(crate) mod tests {
         let path = dir.path().join("metrics.jsonl");
         Metrics::open_through(&path, 0).unwrap().append(&line(3)).unwrap();
         let want = concat!(
-            r#"{"step":3,"loss":0.5,"commit":0.25,"gauge":null,"learning_rate":0.01,"grad_norm":2.0,"#,
+            r#"{"step":3,"loss":0.5,"commit":0.25,"gauge":null,"learning_rate":0.01,"grad_norm":2.0,"skipped":0,"#,
             r#""step_secs":0.5,"wait_secs":0.125,"frames_per_sec":64.0,"peak_bytes":1024}"#,
             "\n"
         );

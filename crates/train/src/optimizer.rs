@@ -3,7 +3,7 @@ use tch::{Kind, Tensor, nn::VarStore};
 use torch_ext::AdamWStep;
 
 use crate::named::copy_all;
-use crate::{NamedTensors, TrainError, named};
+use crate::{NamedTensors, TrainError, layer_scales, named};
 
 /// Added to the root of the second moment; PyTorch's default, which MAE and VideoMAE keep.
 const EPS: f64 = 1e-8;
@@ -15,6 +15,8 @@ pub struct AdamWConfig {
     pub betas: [f64; 2],
     /// Decoupled weight decay of the parameters that decay (see [`decays`]).
     pub weight_decay: f64,
+    /// Layer-wise decay of the learning rate; 1 for none (see [`crate::layer_scales`]).
+    pub layer_decay: f64,
 }
 
 /// AdamW (Loshchilov and Hutter, arXiv:1711.05101) by libtorch's fused kernel, with its state in plain tensors, so that a
@@ -24,15 +26,25 @@ pub struct AdamWConfig {
 /// part from then on.
 #[derive(Debug)]
 pub struct AdamW {
-    config: AdamWConfig,
+    betas: [f64; 2],
+    groups: Vec<ParameterGroup>,
     /// All trainable variables, sorted by name.
     parameters: Vec<Parameter>,
+}
+
+/// What parameters have in common that are moved by one call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct ParameterGroup {
+    weight_decay: f64,
+    /// Factor of the learning rate.
+    scale: f64,
 }
 
 #[derive(Debug)]
 struct Parameter {
     name: String,
-    decays: bool,
+    /// Place in [`AdamW`]'s groups.
+    group: usize,
     value: Tensor,
     exp_avg: Tensor,
     exp_avg_sq: Tensor,
@@ -54,12 +66,16 @@ impl AdamW {
     /// # Errors
     /// [`NnError::OutOfMemory`] when the moments do not fit.
     pub fn new(vs: &VarStore, config: AdamWConfig) -> Result<Self, NnError> {
-        let parameters = named(vs)
-            .into_iter()
-            .filter(|(_, value)| value.requires_grad())
-            .map(|(name, value)| Parameter::new(name, value).during("making optimizer state"))
-            .collect::<Result<_, _>>()?;
-        Ok(AdamW { config, parameters })
+        let trained: NamedTensors = named(vs).into_iter().filter(|(_, value)| value.requires_grad()).collect();
+        let scales = layer_scales(trained.keys().map(String::as_str), config.layer_decay);
+        let mut optimizer = AdamW { betas: config.betas, groups: Vec::new(), parameters: Vec::new() };
+        for (name, value) in trained {
+            let weight_decay = if decays(&name, &value.size()) { config.weight_decay } else { 0.0 };
+            let group = optimizer.group(ParameterGroup { weight_decay, scale: scales[&name] });
+            let parameter = Parameter::new(name, value, group).during("making optimizer state")?;
+            optimizer.parameters.push(parameter);
+        }
+        Ok(optimizer)
     }
 
     /// Sets all gradients to zero, in place.
@@ -80,7 +96,7 @@ impl AdamW {
     /// [`NnError`] when libtorch fails.
     pub fn clip_grad_norm(&mut self, max: Option<f64>) -> Result<f64, NnError> {
         let during = "clipping gradients";
-        let mut grads: Vec<Tensor> = self.with_gradient().map(|(_, grad)| grad).collect();
+        let mut grads = self.gradients();
         if grads.is_empty() {
             return Ok(0.0);
         }
@@ -101,15 +117,16 @@ impl AdamW {
     /// # Errors
     /// [`NnError`] when libtorch fails.
     pub fn step(&mut self, learning_rate: f64) -> Result<(), NnError> {
-        let [beta1, beta2] = self.config.betas;
-        for (decays, weight_decay) in [(true, self.config.weight_decay), (false, 0.0)] {
-            let (group, grads): (Vec<&Parameter>, Vec<Tensor>) =
-                self.with_gradient().filter(|(parameter, _)| parameter.decays == decays).unzip();
+        let [beta1, beta2] = self.betas;
+        for (i, group) in self.groups.iter().enumerate() {
+            let (members, grads): (Vec<&Parameter>, Vec<Tensor>) =
+                self.with_gradient().filter(|(parameter, _)| parameter.group == i).unzip();
             let list = |of: fn(&Parameter) -> &Tensor| -> Vec<Tensor> {
-                group.iter().map(|parameter| of(parameter).shallow_clone()).collect()
+                members.iter().map(|parameter| of(parameter).shallow_clone()).collect()
             };
             let (exp_avgs, exp_avg_sqs) = (list(|p| &p.exp_avg), list(|p| &p.exp_avg_sq));
-            let by = AdamWStep { learning_rate, beta1, beta2, eps: EPS, weight_decay };
+            let learning_rate = learning_rate * group.scale;
+            let by = AdamWStep { learning_rate, beta1, beta2, eps: EPS, weight_decay: group.weight_decay };
             tch::no_grad(|| {
                 let moments = (&exp_avgs[..], &exp_avg_sqs[..]);
                 torch_ext::fused_adamw(&list(|p| &p.value), &grads, moments, &list(|p| &p.num_steps), &by)
@@ -141,6 +158,19 @@ impl AdamW {
         copy_all(state, &self.state())
     }
 
+    /// The gradients, sharing storage, in the order of the parameters' names.
+    pub fn gradients(&self) -> Vec<Tensor> {
+        self.with_gradient().map(|(_, grad)| grad).collect()
+    }
+
+    fn group(&mut self, group: ParameterGroup) -> usize {
+        let known = self.groups.iter().position(|known| *known == group);
+        known.unwrap_or_else(|| {
+            self.groups.push(group);
+            self.groups.len() - 1
+        })
+    }
+
     /// Parameters that have a gradient, with it.
     fn with_gradient(&self) -> impl Iterator<Item = (&Parameter, Tensor)> {
         self.parameters.iter().map(|parameter| (parameter, parameter.value.grad())).filter(|(_, grad)| grad.defined())
@@ -148,10 +178,10 @@ impl AdamW {
 }
 
 impl Parameter {
-    fn new(name: String, value: Tensor) -> Result<Self, tch::TchError> {
+    fn new(name: String, value: Tensor, group: usize) -> Result<Self, tch::TchError> {
         let zeros = || value.f_zeros_like().map(|zeros| zeros.set_requires_grad(false));
         Ok(Parameter {
-            decays: decays(&name, &value.size()),
+            group,
             exp_avg: zeros()?,
             exp_avg_sq: zeros()?,
             num_steps: Tensor::f_zeros([], (Kind::Float, value.device()))?,
@@ -168,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    const CONFIG: AdamWConfig = AdamWConfig { betas: [0.9, 0.95], weight_decay: 0.1 };
+    const CONFIG: AdamWConfig = AdamWConfig { betas: [0.9, 0.95], weight_decay: 0.1, layer_decay: 1.0 };
 
     /// Two linear layers of fixed weights; biases in libtorch's group 1.
     fn net() -> (VarStore, nn::Sequential) {
@@ -234,6 +264,24 @@ mod tests {
             ("cls_token", vec![1, 1, 384], false),
         ] {
             assert_eq!(decays(name, &shape), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn lower_layers_move_less_by_the_layer_decay() {
+        let vs = VarStore::new(Device::Cpu);
+        let config = AdamWConfig { layer_decay: 0.5, weight_decay: 0.0, ..CONFIG };
+        let names = ["encoder.embed.weight", "encoder.blocks.0.fc.weight", "encoder.blocks.1.fc.weight", "head.weight"];
+        for name in names {
+            let (path, last) = name.rsplit_once('.').unwrap();
+            let path = path.split('.').fold(vs.root(), |path, part| path / part);
+            path.var(last, &[2, 2], nn::Init::Const(0.0)).sum(Kind::Float).f_backward().unwrap();
+        }
+        AdamW::new(&vs, config).unwrap().step(0.08).unwrap();
+        // The first step of Adam moves by the learning rate.
+        let moved: Vec<f64> = names.iter().map(|name| -named(&vs)[*name].double_value(&[0, 0])).collect();
+        for (moved, want) in moved.into_iter().zip([0.01, 0.02, 0.04, 0.08]) {
+            assert!((moved - want).abs() < 1e-6, "{moved} is not {want}");
         }
     }
 

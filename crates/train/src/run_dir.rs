@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ const CONFIG: &str = "resolved.toml";
 const LOCK: &str = "run.lock";
 const METRICS: &str = "metrics.jsonl";
 const PICTURES: &str = "pictures";
+const CHECKPOINTS: &str = "checkpoints";
 
 /// Whether a run begins or goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +43,43 @@ pub struct RunInfo<'a> {
     pub steps_planned: u64,
     /// The resolved preset, TOML.
     pub config_toml: &'a str,
+    /// How a step's clips are shared out, in words.
+    pub clips_per_step: String,
+    /// What the run's numbers come from.
+    pub provenance: Provenance,
 }
 
-/// `run.json`: how a run was started. A resume leaves it as it is.
+/// What a run's numbers come from, beside its config: whoever makes the run again needs the same of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Provenance {
+    /// The program's commit, with `+` after it where its sources had been changed.
+    pub commit: String,
+    /// Versions of the libraries that compute and store.
+    pub libraries: BTreeMap<String, String>,
+    /// Processor, cores, memory, GPU, operating system.
+    pub hardware: BTreeMap<String, String>,
+    /// Content hash of each data set, by what it is to the run.
+    pub data: BTreeMap<String, String>,
+    /// Processes that train together.
+    pub ranks: usize,
+}
+
+/// A later start of the same run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// When, RFC 3339 in UTC.
+    pub started: String,
+    /// The command line.
+    pub command: String,
+    /// Version of the program.
+    pub version: String,
+    /// What its numbers come from since then.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+}
+
+/// `run.json`: how a run was started, and each time it went on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The command's kind of training.
@@ -60,21 +96,30 @@ pub struct RunRecord {
     pub started: String,
     /// Steps of the whole run.
     pub steps_planned: u64,
-    /// Hash of the settings in `resolved.toml`, whatever their layout.
+    /// Hash of the settings in `resolved.toml` that the run is bound to, whatever their layout.
     pub config_hash: String,
+    /// How a step's clips are shared out, in words.
+    #[serde(default)]
+    pub clips_per_step: String,
+    /// What the run's numbers come from.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// Each time the run went on.
+    #[serde(default)]
+    pub resumptions: Vec<Resumption>,
 }
 
 /// The folder of one run, held by this process alone while the value lives.
 ///
 /// ```text
-/// resolved.toml  run.json  metrics.jsonl  checkpoint.safetensors  checkpoint.prev.safetensors  pictures/  run.lock
+/// resolved.toml  run.json  metrics.jsonl  events.out.tfevents.*  checkpoints/  pictures/  trouble/  run.lock
 /// ```
 #[derive(Debug)]
 pub struct RunDir {
     root: PathBuf,
     config_toml: String,
-    /// The system lets go of the lock with the process, however it ends.
-    _lock: File,
+    /// The system lets go of the lock with the process, however it ends. `None` on a rank that is not the first.
+    _lock: Option<File>,
 }
 
 impl RunDir {
@@ -93,8 +138,9 @@ impl RunDir {
             (Start::Resume, false) => return Err(TrainError::NoRun { path: root.to_owned() }),
             (Start::Resume, true) => {}
         }
-        let pictures = root.join(PICTURES);
-        fs::create_dir_all(&pictures).map_err(|source| TrainError::Io { doing: "create", path: pictures, source })?;
+        for folder in [PICTURES, CHECKPOINTS].map(|name| root.join(name)) {
+            fs::create_dir_all(&folder).map_err(|source| TrainError::Io { doing: "create", path: folder, source })?;
+        }
         let lock = lock(root)?;
         let config_hash = settings::hash(&here);
         let config_path = root.join(CONFIG);
@@ -107,7 +153,11 @@ impl RunDir {
             }
             // Another process was quicker between the first look and the lock.
             (Start::Fresh, true) => return Err(TrainError::HoldsRun { path: root.to_owned() }),
-            (Start::Resume, _) if read_record(&record_path)?.config_hash == config_hash => {}
+            (Start::Resume, _) if read_record(&record_path)?.config_hash == config_hash => {
+                let mut record = read_record(&record_path)?;
+                record.resumptions.push(info.resumption());
+                atomic::write(&record_path, &serde_json::to_string_pretty(&record).expect("strings and numbers"))?;
+            }
             (Start::Resume, _) => {
                 let there = settings::settings(CONFIG, &read(&config_path)?)?;
                 let differences = match settings::differences(&there, &here) {
@@ -117,7 +167,13 @@ impl RunDir {
                 return Err(TrainError::OtherConfig { path: root.to_owned(), differences });
             }
         }
-        Ok(RunDir { root: root.to_owned(), config_toml: info.config_toml.to_owned(), _lock: lock })
+        Ok(RunDir { root: root.to_owned(), config_toml: info.config_toml.to_owned(), _lock: Some(lock) })
+    }
+
+    /// The run folder as a rank sees it that is not the first: nothing is locked or written, but for what is kept of a
+    /// batch that went wrong. The folder need not be there.
+    pub fn of_other_rank(root: &Path, config_toml: &str) -> Self {
+        RunDir { root: root.to_owned(), config_toml: config_toml.to_owned(), _lock: None }
     }
 
     /// The folder.
@@ -128,6 +184,11 @@ impl RunDir {
     /// The folder for pictures; it exists.
     pub fn pictures(&self) -> PathBuf {
         self.root.join(PICTURES)
+    }
+
+    /// The folder for checkpoints; it exists.
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.root.join(CHECKPOINTS)
     }
 
     /// The resolved preset, TOML.
@@ -149,9 +210,21 @@ impl RunInfo<'_> {
             version: self.version.to_owned(),
             command: self.command.to_owned(),
             device: self.device.to_owned(),
-            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            started: now(),
             steps_planned: self.steps_planned,
             config_hash,
+            clips_per_step: self.clips_per_step.clone(),
+            provenance: self.provenance.clone(),
+            resumptions: Vec::new(),
+        }
+    }
+
+    fn resumption(&self) -> Resumption {
+        Resumption {
+            started: now(),
+            command: self.command.to_owned(),
+            version: self.version.to_owned(),
+            provenance: self.provenance.clone(),
         }
     }
 }
@@ -168,6 +241,10 @@ impl RunRecord {
         }
         read_record(&path)
     }
+}
+
+fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
 fn read_record(path: &Path) -> Result<RunRecord, TrainError> {
@@ -199,7 +276,7 @@ fn refuse_foreign_files(root: &Path) -> Result<(), TrainError> {
     };
     for entry in entries {
         let entry = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        let own = [LOCK, CONFIG, PICTURES].contains(&entry.trim_end_matches(".tmp")) || entry == "run.json.tmp";
+        let own = [LOCK, CONFIG, PICTURES, CHECKPOINTS].contains(&entry.trim_end_matches(".tmp")) || entry == "run.json.tmp";
         if !own {
             return Err(TrainError::NotEmpty { path: root.to_owned(), entry });
         }
@@ -220,6 +297,8 @@ pub(crate) mod tests {
             device: "CPU",
             steps_planned: 10,
             config_toml,
+            clips_per_step: "2 clips".to_owned(),
+            provenance: Provenance { commit: "c0ffee".to_owned(), ranks: 1, ..Provenance::default() },
         }
     }
 
@@ -237,6 +316,19 @@ pub(crate) mod tests {
         assert_eq!((kind, steps, hash), ("pretrain", 10, 64));
         let started = humantime::parse_rfc3339(&record.started).unwrap();
         assert!(started.elapsed().unwrap().as_secs() < 60, "{}", record.started);
+    }
+
+    #[test]
+    fn each_resume_is_added_to_the_record() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(RunDir::open(dir.path(), &info(CONFIG_TOML), Start::Fresh).unwrap());
+        let started = RunRecord::read(dir.path()).unwrap();
+        let provenance = Provenance { commit: "decaf".to_owned(), ranks: 2, ..Provenance::default() };
+        drop(RunDir::open(dir.path(), &RunInfo { provenance, ..info(CONFIG_TOML) }, Start::Resume).unwrap());
+        let resumed = RunRecord::read(dir.path()).unwrap();
+        assert_eq!((resumed.provenance.commit.as_str(), resumed.resumptions.len()), ("c0ffee", 1));
+        assert_eq!(resumed.resumptions[0].provenance.commit, "decaf");
+        assert_eq!(RunRecord { resumptions: Vec::new(), ..resumed }, started);
     }
 
     #[test]

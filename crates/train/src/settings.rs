@@ -14,22 +14,38 @@ pub(crate) fn settings(origin: &str, text: &str) -> Result<BTreeMap<String, Stri
     Ok(flat)
 }
 
-/// Hash of the settings: equal exactly when no setting differs.
+/// Settings that a run may change when it goes on: what they alter is memory, pace and records, not what is computed
+/// (beyond the rounding of sums). Matched against every part of a dotted key.
+const FREE: [&str; 7] = [
+    "accumulate",
+    "recompute",
+    "non_finite",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "pictures_every",
+];
+
+fn is_bound(key: &str) -> bool {
+    !key.split('.').any(|part| FREE.contains(&part))
+}
+
+/// Hash of the settings that a run is bound to: equal exactly when none of them differs.
 pub(crate) fn hash(settings: &BTreeMap<String, String>) -> String {
     let mut hasher = blake3::Hasher::new();
-    for (key, value) in settings {
+    for (key, value) in settings.iter().filter(|(key, _)| is_bound(key)) {
         hasher.update(format!("{key} = {value}\n").as_bytes());
     }
     hasher.finalize().to_hex().to_string()
 }
 
-/// What differs, as `key: there -> here`, comma separated; empty when nothing does.
+/// What a run is bound to and differs, as `key: A there, B here`, comma separated; empty when nothing does.
 pub(crate) fn differences(there: &BTreeMap<String, String>, here: &BTreeMap<String, String>) -> String {
     let only_here = here.keys().filter(|key| !there.contains_key(*key));
     let mut keys: Vec<&String> = there.keys().chain(only_here).collect();
     keys.sort();
     let value = |side: &BTreeMap<String, String>, key| side.get(key).cloned().unwrap_or_else(|| "absent".into());
-    let differing = keys.into_iter().filter(|key| there.get(*key) != here.get(*key));
+    let differing = keys.into_iter().filter(|key| is_bound(key) && there.get(*key) != here.get(*key));
     let said: Vec<String> =
         differing.map(|key| format!("{key}: {} there, {} here", value(there, key), value(here, key))).collect();
     said.join(", ")
@@ -59,6 +75,14 @@ mod tests {
         assert_eq!(hash(&a), hash(&b));
         assert_eq!(differences(&a, &b), "");
         assert_ne!(hash(&a), hash(&read("[train]\nsteps = 6\nbetas = [0.9, 0.95]\n[clip]\nsize_px = 64\n")));
+    }
+
+    #[test]
+    fn what_a_run_may_change_on_its_way_is_neither_hashed_nor_named() {
+        let before = settings("a", "train.accumulate = 1\ntrain.steps = 9\ntrain.non_finite.kind = \"stop\"\n").unwrap();
+        let after = settings("b", "train.accumulate = 4\ntrain.steps = 9\ntrain.non_finite.kind = \"skip\"\n").unwrap();
+        assert_eq!(hash(&before), hash(&after));
+        assert_eq!(differences(&before, &after), "");
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! Equal contents give equal bytes: keys are sorted, which safetensors' own writer (0.8) does not promise for metadata.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use nn::During;
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorInfo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::atomic::{self, Staged};
@@ -28,8 +29,8 @@ pub(crate) struct Label {
     pub(crate) kind: String,
     /// The resolved preset, TOML.
     pub(crate) config_toml: String,
-    /// Steps trained, in a checkpoint.
-    pub(crate) step: Option<u64>,
+    /// Whatever else the writer wants to know again, by keys of its own.
+    pub(crate) notes: BTreeMap<String, String>,
 }
 
 /// A file as read, with every check passed.
@@ -50,36 +51,93 @@ struct Header {
 }
 
 impl Header {
-    fn json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("maps from strings to strings and numbers are JSON")
+    /// The header as JSON, without or with a checksum in it.
+    fn json(&self, checksum: Option<&str>) -> Vec<u8> {
+        let mut metadata = self.metadata.clone();
+        metadata.extend(checksum.map(|checksum| ("checksum".to_owned(), checksum.to_owned())));
+        let header = Header { metadata, tensors: self.tensors.clone() };
+        serde_json::to_vec(&header).expect("maps from strings to strings and numbers are JSON")
     }
 }
 
-/// Writes the file that is to stand at `path` beside it; returns it with its checksum. Holds one tensor's bytes at a time.
-pub(crate) fn stage(path: &Path, label: &Label, tensors: &NamedTensors) -> Result<(Staged, String), TrainError> {
-    let (mut header, order) = lay_out(label, tensors)?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&header.json());
-    let mut bytes = Vec::new();
-    for tensor in &order {
-        copy_bytes(tensor, &mut bytes).during("reading weights")?;
-        hasher.update(&bytes);
+#[derive(Deserialize)]
+struct PeekedHeader {
+    #[serde(rename = "__metadata__")]
+    metadata: BTreeMap<String, String>,
+}
+
+impl Label {
+    fn to_metadata(&self) -> BTreeMap<String, String> {
+        let mut metadata = self.notes.clone();
+        metadata.insert("format".to_owned(), FORMAT.to_owned());
+        metadata.insert("format_version".to_owned(), VERSION.to_string());
+        metadata.insert("kind".to_owned(), self.kind.clone());
+        metadata.insert("config".to_owned(), self.config_toml.clone());
+        metadata
     }
-    let checksum = hasher.finalize().to_hex().to_string();
-    header.metadata.insert("checksum".into(), checksum.clone());
-    let mut json = header.json();
-    // safetensors wants the data aligned.
-    json.resize(json.len().next_multiple_of(LENGTH_BYTES), b' ');
-    let staged = atomic::stage(path, |file| {
-        file.write_all(&(json.len() as u64).to_le_bytes())?;
-        file.write_all(&json)?;
-        for tensor in &order {
-            copy_bytes(tensor, &mut bytes).map_err(std::io::Error::other)?;
-            file.write_all(&bytes)?;
+
+    /// `None` where something that every file of ours has is missing.
+    fn from_metadata(mut metadata: BTreeMap<String, String>) -> Option<Self> {
+        let (kind, config_toml) = (metadata.remove("kind")?, metadata.remove("config")?);
+        for key in ["format", "format_version", "checksum"] {
+            metadata.remove(key);
         }
-        Ok(())
-    })?;
-    Ok((staged, checksum))
+        Some(Label { kind, config_toml, notes: metadata })
+    }
+}
+
+/// Everything of a file but its name, copied out of the tensors, which may change from then on.
+pub(crate) struct Snapshot {
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+impl Snapshot {
+    /// Copies the tensors into `buffer`, whose content is lost: one that is large enough already saves the time to get
+    /// memory.
+    pub(crate) fn copy(label: &Label, tensors: &NamedTensors, mut buffer: Vec<u8>) -> Result<Self, TrainError> {
+        let (header, order) = lay_out(label, tensors)?;
+        buffer.resize(order.iter().map(|tensor| num_bytes(tensor)).sum(), 0);
+        let mut rest = &mut buffer[..];
+        for tensor in order {
+            let (here, after) = rest.split_at_mut(num_bytes(tensor));
+            tensor.f_copy_data_u8(here, tensor.numel()).during("reading weights")?;
+            rest = after;
+        }
+        Ok(Snapshot { header, bytes: buffer })
+    }
+
+    /// Writes the file that is to stand at `path` beside it; returns it with its checksum.
+    pub(crate) fn stage(&self, path: &Path) -> Result<(Staged, String), TrainError> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.header.json(None)).update(&self.bytes);
+        let checksum = hasher.finalize().to_hex().to_string();
+        let mut json = self.header.json(Some(&checksum));
+        // safetensors wants the data aligned.
+        json.resize(json.len().next_multiple_of(LENGTH_BYTES), b' ');
+        let staged = atomic::stage(path, |file| {
+            file.write_all(&(json.len() as u64).to_le_bytes())?;
+            file.write_all(&json)?;
+            file.write_all(&self.bytes)
+        })?;
+        Ok((staged, checksum))
+    }
+
+    /// The buffer, for the next snapshot.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// The label of a file, whose tensors are not looked at; `None` where it cannot be read.
+pub(crate) fn peek(path: &Path) -> Option<Label> {
+    let mut file = File::open(path).ok()?;
+    let mut length = [0; LENGTH_BYTES];
+    file.read_exact(&mut length).ok()?;
+    let mut json = Vec::new();
+    file.take(u64::from_le_bytes(length)).read_to_end(&mut json).ok()?;
+    let header: PeekedHeader = serde_json::from_slice(&json).ok()?;
+    Label::from_metadata(header.metadata)
 }
 
 /// Reads a file of the given kind and checks it whole.
@@ -101,17 +159,12 @@ pub(crate) fn read(path: &Path, kind: &str) -> Result<TensorFile, TrainError> {
     let tensors = found.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
     let header = Header { metadata, tensors };
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&header.json()).update(&bytes[LENGTH_BYTES + header_bytes..]);
+    hasher.update(&header.json(None)).update(&bytes[LENGTH_BYTES + header_bytes..]);
     let checksum = hasher.finalize().to_hex().to_string();
     if checksum != written {
         return Err(TrainError::Damaged { path: path.to_owned() });
     }
-    let take = |key| header.metadata.get(key).cloned();
-    let label = Label {
-        kind: take("kind").ok_or_else(foreign)?,
-        config_toml: take("config").ok_or_else(foreign)?,
-        step: take("step").and_then(|step| step.parse().ok()),
-    };
+    let label = Label::from_metadata(header.metadata).ok_or_else(foreign)?;
     if label.kind != kind {
         return Err(TrainError::OtherKind { path: path.to_owned(), found: label.kind, wanted: kind.to_owned() });
     }
@@ -138,7 +191,7 @@ fn lay_out<'a>(label: &Label, tensors: &'a NamedTensors) -> Result<(Header, Vec<
         listed.push((name, dtype, tensor));
     }
     listed.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-    let mut header = Header { metadata: metadata(label), tensors: BTreeMap::new() };
+    let mut header = Header { metadata: label.to_metadata(), tensors: BTreeMap::new() };
     let mut end = 0;
     for (name, dtype, tensor) in &listed {
         let shape = tensor.size().iter().map(|n| *n as usize).collect();
@@ -148,19 +201,6 @@ fn lay_out<'a>(label: &Label, tensors: &'a NamedTensors) -> Result<(Header, Vec<
         header.tensors.insert((*name).clone(), info);
     }
     Ok((header, listed.into_iter().map(|(_, _, tensor)| tensor).collect()))
-}
-
-fn metadata(label: &Label) -> BTreeMap<String, String> {
-    let mut metadata = BTreeMap::from([
-        ("format".to_owned(), FORMAT.to_owned()),
-        ("format_version".to_owned(), VERSION.to_string()),
-        ("kind".to_owned(), label.kind.clone()),
-        ("config".to_owned(), label.config_toml.clone()),
-    ]);
-    if let Some(step) = label.step {
-        metadata.insert("step".to_owned(), step.to_string());
-    }
-    metadata
 }
 
 /// Names what is wrong with a file that safetensors cannot read.
@@ -185,12 +225,6 @@ fn element_type(name: &str, kind: String) -> TrainError {
 
 fn num_bytes(tensor: &Tensor) -> usize {
     tensor.numel() * tensor.kind().elt_size_in_bytes()
-}
-
-/// Replaces `bytes` by a tensor's values, row-major, wherever the tensor lives.
-fn copy_bytes(tensor: &Tensor, bytes: &mut Vec<u8>) -> Result<(), tch::TchError> {
-    bytes.resize(num_bytes(tensor), 0);
-    tensor.f_copy_data_u8(bytes, tensor.numel())
 }
 
 /// Element types that are stored.

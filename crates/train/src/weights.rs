@@ -1,11 +1,12 @@
 //! Finished weights (`tokenizer.safetensors`, `encoder.safetensors`): what one part of the program hands to the next.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tch::nn::VarStore;
 
 use crate::named::copy_all;
-use crate::tensor_file::{self, Label};
+use crate::tensor_file::{self, Label, Snapshot};
 use crate::{NamedTensors, TrainError, named};
 
 /// Weights as read from a file.
@@ -22,8 +23,8 @@ pub struct Weights {
 /// # Errors
 /// [`TrainError::Io`], which leaves a file that stood there before as it was; [`TrainError::ElementType`].
 pub fn save(path: &Path, kind: &str, config_toml: &str, tensors: &NamedTensors) -> Result<String, TrainError> {
-    let label = Label { kind: kind.to_owned(), config_toml: config_toml.to_owned(), step: None };
-    let (staged, id) = tensor_file::stage(path, &label, tensors)?;
+    let label = Label { kind: kind.to_owned(), config_toml: config_toml.to_owned(), notes: BTreeMap::new() };
+    let (staged, id) = Snapshot::copy(&label, tensors, Vec::new())?.stage(path)?;
     staged.publish()?;
     Ok(id)
 }

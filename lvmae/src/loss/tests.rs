@@ -69,7 +69,7 @@ fn a_hidden_pixel_reaches_no_prediction() {
     let predict = |clip: &Tensor| {
         let cubes = Cubes::new(clip, GRID, PATCH).unwrap();
         let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
-        model.forward(&cubes, &visible, &decoded).unwrap()
+        model.forward(&cubes, &visible, &decoded).unwrap().values_bqc
     };
     let hidden = with_changed_tokens(&clip, |b, token| !masks[b].visible.contains(&token));
     assert!(predict(&clip).equal(&predict(&hidden)), "bit for bit");
@@ -97,7 +97,7 @@ fn the_loss_is_the_mean_over_decoded_tokens() {
         let Case { model, clip, codes, masks, .. } = case(target);
         let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
         let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
-        let predicted = model.forward(&cubes, &visible, &decoded).unwrap();
+        let predicted = model.forward(&cubes, &visible, &decoded).unwrap().values_bqc;
         let all = Tensor::arange(64, (Kind::Int64, Device::Cpu)).expand([2, -1], false);
         let targets = if target == Target::Codes { codes.copy() } else { cubes.targets(&all).unwrap() };
         let (mut sum, mut n) = (0.0, 0.0);
@@ -117,12 +117,22 @@ fn the_loss_is_the_mean_over_decoded_tokens() {
 }
 
 #[test]
+fn the_features_are_the_encoders_tokens_at_the_visible_places_without_a_gradient() {
+    let Case { model, clip, codes, masks, .. } = case(Target::Codes);
+    let features = model.loss(&clip, &masks, Targets::Codes(&codes)).unwrap().features.unwrap();
+    let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
+    let (visible, _) = model.indices(&cubes, &masks).unwrap();
+    let encoded = model.encoder().encode(&cubes, &visible, None).unwrap();
+    assert!(features.equal(&encoded) && encoded.requires_grad() && !features.requires_grad());
+}
+
+#[test]
 fn the_order_of_the_queries_does_not_matter() {
     let Case { model, clip, masks, .. } = case(Target::Codes);
     let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
     let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
-    let straight = model.forward(&cubes, &visible, &decoded).unwrap();
-    let turned = model.forward(&cubes, &visible, &decoded.flip([1])).unwrap().flip([1]);
+    let straight = model.forward(&cubes, &visible, &decoded).unwrap().values_bqc;
+    let turned = model.forward(&cubes, &visible, &decoded.flip([1])).unwrap().values_bqc.flip([1]);
     let worst = (straight - turned).abs().max().double_value(&[]);
     assert!(worst < 1e-5, "{worst:e}");
 }

@@ -19,6 +19,13 @@ pub(crate) enum Block {
     Charts(Vec<Drawing>),
     /// Pictures with captions.
     Pictures(Vec<Figure>),
+    /// Pictures behind a line that unfolds them.
+    FoldedPictures {
+        /// The line.
+        summary: String,
+        /// What it unfolds.
+        figures: Vec<Figure>,
+    },
     /// A table.
     Table(Table),
     /// Fixed-width text behind a line that unfolds it.
@@ -119,13 +126,7 @@ impl Block {
         match self {
             Block::Heading(text) => push(html, format_args!("<h3>{}</h3>\n", escape(text))),
             Block::Text(text) => push(html, format_args!("<p>{}</p>\n", escape(text))),
-            Block::Notes(notes) => {
-                html.push_str("<ul class=\"notes\">");
-                for note in notes {
-                    push(html, format_args!("<li>{}</li>", escape(note)));
-                }
-                html.push_str("</ul>\n");
-            }
+            Block::Notes(notes) => push_notes(html, notes),
             Block::Charts(charts) => {
                 html.push_str("<div class=\"charts\">\n");
                 for chart in charts {
@@ -133,12 +134,11 @@ impl Block {
                 }
                 html.push_str("</div>\n");
             }
-            Block::Pictures(figures) => {
-                html.push_str("<div class=\"pictures\">\n");
-                for figure in figures {
-                    figure.push_html(html);
-                }
-                html.push_str("</div>\n");
+            Block::Pictures(figures) => push_figures(html, figures),
+            Block::FoldedPictures { summary, figures } => {
+                push(html, format_args!("<details><summary>{}</summary>\n", escape(summary)));
+                push_figures(html, figures);
+                html.push_str("</details>\n");
             }
             Block::Table(table) => table.push_html(html),
             Block::Fold { summary, text } => {
@@ -147,4 +147,24 @@ impl Block {
             }
         }
     }
+}
+
+/// Warnings, one per line; nothing for none.
+pub(super) fn push_notes(html: &mut String, notes: &[String]) {
+    if notes.is_empty() {
+        return;
+    }
+    html.push_str("<ul class=\"notes\">");
+    for note in notes {
+        push(html, format_args!("<li>{}</li>", escape(note)));
+    }
+    html.push_str("</ul>\n");
+}
+
+fn push_figures(html: &mut String, figures: &[Figure]) {
+    html.push_str("<div class=\"pictures\">\n");
+    for figure in figures {
+        figure.push_html(html);
+    }
+    html.push_str("</div>\n");
 }

@@ -14,6 +14,8 @@ pub(crate) struct Page {
     pub(crate) title: String,
     /// What the reader should know first, as (name, value): date, machine, total time.
     pub(crate) facts: Vec<(String, String)>,
+    /// What went wrong or is about to, one sentence each: stands above everything else.
+    pub(crate) alarms: Vec<String>,
     /// The content, in order.
     pub(crate) sections: Vec<Section>,
     /// Small print, as (name, value): versions and the commands that were used.
@@ -58,6 +60,7 @@ impl Page {
             include_str!("page.css"),
         );
         push_pairs(&mut html, "facts", &self.facts);
+        blocks::push_notes(&mut html, &self.alarms);
         html.push_str("</header>\n");
         self.push_contents(&mut html);
         html.push_str("<main>\n");
@@ -124,14 +127,19 @@ mod tests {
             .with(Block::Notes(vec![text()]))
             .with(Block::Table(table))
             .with(Block::Pictures(vec![Figure::from_png(picture.png(), EVIL).unwrap()]))
+            .with(Block::FoldedPictures {
+                summary: text(),
+                figures: vec![Figure::from_png(picture.png(), EVIL).unwrap()],
+            })
             .with(Block::Fold { summary: text(), text: text() });
         let (facts, footer) = (vec![(text(), text())], vec![(text(), text())]);
-        let page = Page { title: text(), facts, sections: vec![section.clone(), section], footer };
+        let alarms = vec![text()];
+        let page = Page { title: text(), facts, alarms, sections: vec![section.clone(), section], footer };
         let html = page.html();
         assert!(!html.contains("<img src=x") && !html.contains("onerror=\"alert"), "{html}");
         let escaped = "&lt;img src=x onerror=&quot;alert(&#39;1&#39;)&quot;&gt; &amp; co";
-        // Twice each: title, facts (2), footer (2); then per section: contents, heading, intro and the blocks' nine.
-        assert_eq!(html.matches(escaped).count(), 2 + 2 + 2 + 2 * (3 + 9));
+        // Title (2), facts (2), alarm, footer (2); then per section: contents, heading, intro and the blocks' twelve.
+        assert_eq!(html.matches(escaped).count(), 2 + 2 + 1 + 2 + 2 * (3 + 12));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Small pictures from plain bytes: frames, contact sheets, and what is shown on top of patches.
 
+mod codes;
 mod patches;
 
 use super::ReportError;

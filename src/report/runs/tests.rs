@@ -92,7 +92,8 @@ fn a_whole_folder_becomes_a_page() {
         ("memory.json", b"[{\"num_frames\": 16, \"mask\": \"none\", \"outcome\": \"out_of_memory\"}]"),
     ]);
     let run = RunFolder::read(whole.path()).unwrap();
-    assert_eq!((run.pictures.len(), run.notes.len()), (1, 1));
+    assert_eq!((run.pictures.undated.len(), run.notes.len()), (1, 1));
+    assert_eq!(run.state, RunState::Killed { step: 20 });
     assert!(run.notes[0].ends_with("b.png: not a PNG picture; left out"), "{:?}", run.notes);
     // Ten steps of 3 s and ten of 6 s.
     assert_eq!(run.train_secs(), 90.0);
@@ -105,7 +106,25 @@ fn a_whole_folder_becomes_a_page() {
         "20 of 100",
         "90.0 s",
         "2025-11-21 10:07:00 UTC",
+        "was killed, or its machine went down, after step 20",
+        "50.0 % (40.0 % to 60.0 %)",
     ] {
         assert!(html.contains(part), "{part}");
     }
+}
+
+#[test]
+fn a_run_says_how_it_ended() {
+    let state = |files: &[(&str, &[u8])]| RunFolder::read(folder(files).path()).unwrap().state;
+    let finished: &[u8] = b"{\"outcome\": \"finished\"}";
+    assert_eq!(state(&[("end.json", finished)]), RunState::Finished);
+    let interrupted: &[u8] = b"{\"outcome\": \"interrupted\", \"step\": 7}";
+    assert_eq!(state(&[("end.json", interrupted)]), RunState::Interrupted { step: 7 });
+    assert_eq!(state(&[("metrics.jsonl", b"{\"step\": 100}\n")]), RunState::Finished);
+    assert_eq!(state(&[("metrics.jsonl", b"{\"step\": 99}\n")]), RunState::Killed { step: 99 });
+
+    let held = folder(&[("run.lock", b""), ("end.json", finished)]);
+    let lock = std::fs::File::options().write(true).open(held.path().join("run.lock")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(RunFolder::read(held.path()).unwrap().state, RunState::Running);
 }

@@ -3,31 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Named;
 use crate::report::page::{Align, Block, Section, Table};
 
-/// Between runs of one kind the settings that differ; of every run all settings, folded.
-pub(super) fn section(all: &[Named<'_>], kinds: &BTreeSet<&str>) -> Section {
-    let mut section = Section::new("Configuration", "Settings that differ between runs of one kind, then all of them.");
-    if all.len() == 1 {
-        section.intro = "The resolved preset: what the run really used.".to_owned();
-    }
-    for kind in kinds {
-        let runs: Vec<&Named<'_>> = all.iter().filter(|n| n.run.record.kind == *kind).collect();
-        if runs.len() < 2 {
-            continue;
-        }
-        let rows = differing(&runs.iter().map(|n| &n.run.config).collect::<Vec<_>>());
-        if rows.is_empty() {
-            section.blocks.push(Block::Text(format!("The {kind} runs have the same settings.")));
-            continue;
-        }
-        let columns: Vec<(&str, Align)> = std::iter::once(kind)
-            .copied()
-            .chain(runs.iter().map(|n| n.name.as_str()))
-            .map(|c| (c, Align::Left))
-            .collect();
-        let mut table = Table::new(&columns);
-        rows.into_iter().for_each(|row| table.push(row));
-        section.blocks.push(Block::Table(table));
-    }
+/// Of every run all settings, folded.
+pub(super) fn section(all: &[Named<'_>]) -> Section {
+    let mut section = Section::new("Configuration", "The resolved presets: what the runs really used.");
     for n in all {
         let text = n.run.config_text.trim_end().to_owned();
         section.blocks.push(Block::Fold { summary: format!("All settings of {}", n.name), text });
@@ -35,16 +13,24 @@ pub(super) fn section(all: &[Named<'_>], kinds: &BTreeSet<&str>) -> Section {
     section
 }
 
+/// The settings that differ between runs of one kind; nothing for a single run.
+pub(super) fn differences(kind: &str, runs: &[&Named<'_>]) -> Vec<Block> {
+    if runs.len() < 2 {
+        return Vec::new();
+    }
+    let rows = differing(&runs.iter().map(|n| &n.run.config).collect::<Vec<_>>());
+    if rows.is_empty() {
+        return vec![Block::Text(format!("The {kind} runs have the same settings."))];
+    }
+    let names = runs.iter().map(|n| (n.name.as_str(), Align::Left));
+    let mut table = Table::new(&std::iter::once(("", Align::Left)).chain(names).collect::<Vec<_>>());
+    rows.into_iter().for_each(|row| table.push(row));
+    vec![Block::Heading(format!("Settings that differ between the {kind} runs")), Block::Table(table)]
+}
+
 /// Rows `[key, value in the first config, value in the second, ..]` for the dotted keys whose values are not the same.
 fn differing(configs: &[&toml::Table]) -> Vec<Vec<String>> {
-    let flat: Vec<BTreeMap<String, String>> = configs
-        .iter()
-        .map(|config| {
-            let mut keys = BTreeMap::new();
-            flatten("", config, &mut keys);
-            keys
-        })
-        .collect();
+    let flat: Vec<BTreeMap<String, String>> = configs.iter().map(|config| settings(config)).collect();
     let keys: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
     let row = |key: &&String| -> Vec<Option<&String>> { flat.iter().map(|config| config.get(*key)).collect() };
     keys.iter()
@@ -55,6 +41,13 @@ fn differing(configs: &[&toml::Table]) -> Vec<Vec<String>> {
             std::iter::once((*key).clone()).chain(cells).collect()
         })
         .collect()
+}
+
+/// The settings of a preset by dotted key.
+pub(in crate::report) fn settings(config: &toml::Table) -> BTreeMap<String, String> {
+    let mut keys = BTreeMap::new();
+    flatten("", config, &mut keys);
+    keys
 }
 
 fn flatten(prefix: &str, table: &toml::Table, out: &mut BTreeMap<String, String>) {

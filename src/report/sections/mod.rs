@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use super::memory::memory_section;
 use super::page::{Align, Block, Section, Table};
-use super::runs::{RunFolder, Step};
+use super::runs::{Pictures, RunFolder, Step};
 use super::units::{Unit, readable_time};
+pub(super) use config::settings;
 
 /// A run with the name and colour that it keeps over the whole page.
 pub(super) struct Named<'a> {
@@ -37,52 +38,75 @@ pub(super) fn run_sections(runs: &[RunFolder]) -> Vec<Section> {
     if all.is_empty() {
         return Vec::new();
     }
-    let mut sections = vec![overview(&all)];
-    sections.extend(pictures(&all));
-    sections.extend(probes::section(&all));
     let kinds: BTreeSet<&str> = runs.iter().map(|run| run.record.kind.as_str()).collect();
-    for kind in &kinds {
-        let of_kind: Vec<&Named<'_>> = all.iter().filter(|n| n.run.record.kind == *kind).collect();
-        sections.extend(training::section(kind, &of_kind));
-    }
+    let of_kind = |kind: &str| all.iter().filter(|n| n.run.record.kind == kind).collect::<Vec<_>>();
+    let mut first = overview(&all);
+    first.blocks.extend(kinds.iter().flat_map(|kind| config::differences(kind, &of_kind(kind))));
+    let mut sections = vec![first];
+    // Runs of one kind are there to be compared: curves first.
+    let (seen, compared) = if kinds.len() == runs.len() { (pictures(&all), None) } else { (None, pictures(&all)) };
+    sections.extend(seen);
+    sections.extend(probes::section(&all));
+    sections.extend(kinds.iter().filter_map(|kind| training::section(kind, &of_kind(kind))));
+    sections.extend(compared);
     for n in all.iter().filter(|n| !n.run.memory.is_empty()) {
         let mut section = memory_section(&n.run.memory);
         section.title = format!("{}: {}", section.title, n.name);
         sections.push(section);
     }
-    sections.push(config::section(&all, &kinds));
+    sections.push(config::section(&all));
     sections
 }
 
 /// One column per run, so that one run reads well on a narrow screen and several compare line by line.
 fn overview(all: &[Named<'_>]) -> Section {
-    let names = all.iter().map(|n| (n.name.as_str(), Align::Right));
+    let names = all.iter().map(|n| (n.name.as_str(), Align::Left));
     let mut table = Table::new(&std::iter::once(("", Align::Left)).chain(names).collect::<Vec<_>>());
-    let mut row = |title: &str, cell: &dyn Fn(&RunFolder) -> String| {
-        table.push(std::iter::once(title.to_owned()).chain(all.iter().map(|n| cell(n.run))).collect());
+    // What no run says is left out.
+    let mut row = |title: &str, cell: &dyn Fn(&RunFolder) -> Option<String>| {
+        let cells: Vec<Option<String>> = all.iter().map(|n| cell(n.run)).collect();
+        if cells.iter().any(Option::is_some) {
+            let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "–".to_owned()));
+            table.push(std::iter::once(title.to_owned()).chain(cells).collect());
+        }
     };
-    let text = |value: Option<f64>, unit: Unit| value.map_or_else(|| "–".to_owned(), |v| unit.text(v));
     let logged = |key: &'static str| move |step: &Step| step.values.get(key).copied();
-    row("kind", &|run| run.record.kind.clone());
-    row("preset", &|run| run.record.preset.clone());
-    row("started", &|run| readable_time(&run.record.started));
-    row("training time", &|run| Unit::Secs.text(run.train_secs()));
-    row("steps", &|run| format!("{} of {}", run.steps.last().map_or(0, |s| s.step), run.record.steps_planned));
-    row("last loss", &|run| text(run.steps.iter().rev().find_map(logged("loss")), Unit::Plain));
-    row("time per step", &|run| text(median(&run.steps, logged("step_secs")), Unit::Secs));
-    row("frames per second", &|run| text(median(&run.steps, logged("frames_per_sec")), Unit::Plain));
-    row("waiting for data", &|run| text(median(&run.steps, wait_share), Unit::Share));
+    let origin = |key: &'static str| move |run: &RunFolder| run.origin.get(key).map(plain);
+    row("kind", &|run| Some(run.record.kind.clone()));
+    row("preset", &|run| Some(run.record.preset.clone()));
+    row("state", &|run| Some(run.state.text()));
+    row("steps", &|run| Some(format!("{} of {}", run.steps.last().map_or(0, |s| s.step), run.record.steps_planned)));
+    row("started", &|run| Some(readable_time(&run.record.started)));
+    row("training time", &|run| Some(Unit::Secs.text(run.train_secs())));
+    row("last loss", &|run| run.steps.iter().rev().find_map(logged("loss")).map(|v| Unit::Plain.text(v)));
+    for probe in probes::names(all) {
+        row(&format!("{probe} probe"), &|run| probes::best(run, probe));
+    }
+    row("time per step", &|run| median(&run.steps, logged("step_secs")).map(|v| Unit::Secs.text(v)));
+    row("frames per second", &|run| median(&run.steps, logged("frames_per_sec")).map(|v| Unit::Plain.text(v)));
+    row("waiting for data", &|run| median(&run.steps, wait_share).map(|v| Unit::Share.text(v)));
     row("peak memory", &|run| {
-        text(run.steps.iter().filter_map(logged("peak_bytes")).filter(|v| v.is_finite()).reduce(f64::max), Unit::Bytes)
+        let peaks = run.steps.iter().filter_map(logged("peak_bytes")).filter(|v| v.is_finite());
+        peaks.reduce(f64::max).map(|v| Unit::Bytes.text(v))
     });
-    let intro =
-        "Time per step, speed and waiting are medians over the log; peak memory is the highest that was logged.";
+    row("clips per step", &origin("clips_per_step"));
+    row("ranks", &origin("ranks"));
+    row("machine", &|run| Some(run.record.device.clone()));
+    row("longvid", &|run| Some(run.record.version.clone()));
+    row("commit", &origin("commit"));
+    let intro = "Time per step, speed and waiting are medians over the log; peak memory is the highest that was logged; \
+                 probes give the highest accuracy of a trained encoder.";
     let mut section = Section::new("Overview", intro).with(Block::Table(table));
     let notes: Vec<String> = all.iter().flat_map(|n| n.run.notes.iter().cloned()).collect();
     if !notes.is_empty() {
         section.blocks.push(Block::Notes(notes));
     }
     section
+}
+
+/// Text without its quotes, anything else as JSON.
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Share of the step that was spent waiting for data; `step_secs` includes the wait.
@@ -102,7 +126,17 @@ fn pictures(all: &[Named<'_>]) -> Option<Section> {
         if all.len() > 1 {
             section.blocks.push(Block::Heading(n.name.clone()));
         }
-        section.blocks.push(Block::Pictures(n.run.pictures.clone()));
+        let Pictures { undated, by_step } = n.run.pictures.clone();
+        if !undated.is_empty() {
+            section.blocks.push(Block::Pictures(undated));
+        }
+        for (i, (step, figures)) in by_step.into_iter().enumerate() {
+            let at = format!("step {step}");
+            section.blocks.extend(match i {
+                0 => vec![Block::Text(format!("At {at}, the newest:")), Block::Pictures(figures)],
+                _ => vec![Block::FoldedPictures { summary: format!("At {at}"), figures }],
+            });
+        }
     }
     (!section.blocks.is_empty()).then_some(section)
 }

@@ -1,9 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use eval::ResultRow;
 
 use super::Named;
 use crate::report::page::{Align, Block, Section, Table};
+use crate::report::runs::RunFolder;
 use crate::report::svg::{Axis, Bar, BarChart, Drawing, Scale};
 use crate::report::units::Unit;
 
@@ -19,6 +20,9 @@ const COLUMNS: [(&str, Align); 10] = [
     ("failed", Align::Right),
     ("seed", Align::Right),
 ];
+
+/// What result files call the encoder that was not trained.
+const RANDOM: &str = "random weights";
 
 /// One line of a result file, with the name that its encoder has on this page.
 struct Entry<'a> {
@@ -52,6 +56,20 @@ pub(super) fn section(all: &[Named<'_>]) -> Option<Section> {
     let intro = "How well the classes can be read off a frozen encoder. Bars are means over seeds, whiskers reach from \
                  the lowest to the highest end of their intervals, the dashed line is chance.";
     Some(Section::new("Probes", intro).with(Block::Charts(charts)).with(Block::Table(table)))
+}
+
+/// The probes that any run has results of, in order of name.
+pub(super) fn names<'a>(all: &[Named<'a>]) -> BTreeSet<&'a str> {
+    all.iter().flat_map(|n| &n.run.probes).map(|probe| probe.probe.as_str()).collect()
+}
+
+/// The highest accuracy of a trained encoder of this run, with its interval.
+pub(super) fn best(run: &RunFolder, probe: &str) -> Option<String> {
+    let rows = run.probes.iter().filter(|p| p.probe == probe).flat_map(|p| &p.rows);
+    let trained = rows.filter(|row| row.encoder != RANDOM);
+    let best = trained.max_by(|a, b| a.accuracy.total_cmp(&b.accuracy))?;
+    let [accuracy, low, high] = [best.accuracy, best.low, best.high].map(|share| Unit::Share.text(share));
+    Some(format!("{accuracy} ({low} to {high})"))
 }
 
 /// One bar per encoder, in the colour that its place among all `encoders` gives it.

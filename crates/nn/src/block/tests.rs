@@ -49,47 +49,6 @@ fn fused_attention_equals_the_sum_over_keys() {
 }
 
 #[test]
-fn a_hidden_key_changes_nothing_bit_for_bit() {
-    let vs = nn::VarStore::new(Device::Cpu);
-    let stack = Stack::new(vs.root(), &CFG, Recompute::None).unwrap();
-    // Token i sees tokens 0..=i.
-    let mask = additive_mask(&Tensor::ones([6, 6], (Kind::Bool, Device::Cpu)).tril(0)).unwrap();
-    let x = tokens(6);
-    let changed = x.copy();
-    drop(changed.narrow(1, 4, 2).fill_(9.0));
-    let run = |x: &Tensor| stack.forward(x.shallow_clone(), Some(&mask)).unwrap();
-    let (a, b) = (run(&x), run(&changed));
-    assert!(a.narrow(1, 0, 4).equal(&b.narrow(1, 0, 4)));
-    assert!(!a.narrow(1, 4, 2).equal(&b.narrow(1, 4, 2)));
-}
-
-#[test]
-fn recomputing_blocks_gives_bit_equal_gradients() {
-    let build = |recompute| {
-        let vs = nn::VarStore::new(Device::Cpu);
-        let stack = Stack::new(vs.root(), &CFG, recompute).unwrap();
-        (vs, stack)
-    };
-    let input = tokens(6);
-    let grads = |(vs, stack): &(nn::VarStore, Stack)| {
-        let x = input.copy().set_requires_grad(true);
-        stack.forward(x.shallow_clone(), None).unwrap().square().sum(Kind::Float).f_backward().unwrap();
-        let mut named: Vec<_> = vs.variables().into_iter().collect();
-        named.sort_by(|a, b| a.0.cmp(&b.0));
-        named.into_iter().map(|(_, t)| t.grad()).chain([x.grad()]).collect::<Vec<_>>()
-    };
-    let (plain, mut again) = (build(Recompute::None), build(Recompute::EveryBlock));
-    // Copied, not drawn again: all tests of a process share libtorch's generator, so a seed does not fix what is drawn.
-    again.0.copy(&plain.0).unwrap();
-    let (plain, again) = (grads(&plain), grads(&again));
-    assert_eq!(plain.len(), 2 * 12 + 1);
-    for (a, b) in plain.iter().zip(&again) {
-        assert!(a.abs().sum(Kind::Float).double_value(&[]) > 0.0);
-        assert!(a.equal(b));
-    }
-}
-
-#[test]
 fn cross_attention_does_not_mix_queries() {
     let vs = nn::VarStore::new(Device::Cpu);
     let block = CrossBlock::new(vs.root(), &CFG);

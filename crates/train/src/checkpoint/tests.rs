@@ -1,25 +1,24 @@
 use std::fs;
 
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::run_dir::tests::info;
-use crate::{AdamWConfig, Start};
+use crate::{Start, named};
 
 const CONFIG: &str = "width = 4\n";
 
-/// A run with one variable `x` of `width` values, and its optimizer.
+/// A state of one tensor `x` of `width` values.
 struct Trained {
     vs: VarStore,
-    optimizer: AdamW,
 }
 
 impl Trained {
     fn new(width: i64) -> Self {
         let vs = VarStore::new(Device::Cpu);
         drop(vs.root().zeros("x", &[width]));
-        let optimizer = AdamW::new(&vs, AdamWConfig { betas: [0.9, 0.95], weight_decay: 0.0 }).unwrap();
-        Trained { vs, optimizer }
+        Trained { vs }
     }
 
     /// Sets all of the model to `value`.
@@ -31,24 +30,52 @@ impl Trained {
         named(&self.vs).remove("x").unwrap()
     }
 
-    /// Checkpoints of step 5, where the model is all 5, and of step 10, where it is all 10.
-    fn save_5_and_10(&self, run: &RunDir) {
-        for step in [5, 10] {
-            self.set(step as f64);
-            run.save_checkpoint(step, &self.vs, &self.optimizer).unwrap();
+    /// Scheduled checkpoints of the steps, in each of which the model is all `step`, with these mean losses.
+    fn save(&self, run: &RunDir, steps: &[(u64, f64)]) -> Result<(), TrainError> {
+        let mut writer = CheckpointWriter::start(checkpoints(run)).unwrap();
+        for (step, loss) in steps {
+            self.set(*step as f64);
+            writer.write(progress(*step, *loss), true, &named(&self.vs))?;
+            // The copy is made: what training does to the model from here on is not in it.
+            self.set(f64::NAN);
         }
+        writer.finish()
     }
 
-    fn load(&mut self, run: &RunDir) -> Result<u64, TrainError> {
-        run.load_checkpoint(&self.vs, &mut self.optimizer)
+    fn save_5_and_10(&self, run: &RunDir) {
+        self.save(run, &[(5, 1.0), (10, 2.0)]).unwrap();
+    }
+
+    fn load(&mut self, run: &RunDir) -> Result<Progress, TrainError> {
+        checkpoints(run).load(&named(&self.vs))
     }
 
     #[track_caller]
     fn expect(&mut self, run: &RunDir, step: u64) {
         self.set(-1.0);
-        assert_eq!(self.load(run).unwrap(), step);
+        assert_eq!(self.load(run).unwrap().step, step);
         assert_eq!(self.x(), Tensor::full([4], step as f64, (Kind::Float, Device::Cpu)));
     }
+}
+
+fn progress(step: u64, loss: f64) -> Progress {
+    Progress { step, loss_sum: 2.0 * loss, num_losses: 2, num_skipped: 3 }
+}
+
+fn checkpoints(run: &RunDir) -> Checkpoints {
+    Checkpoints::of(run, 2)
+}
+
+/// The file of a step's checkpoint.
+fn file(run: &RunDir, step: u64) -> PathBuf {
+    checkpoints(run).path(step)
+}
+
+fn names(run: &RunDir) -> Vec<String> {
+    let entries = fs::read_dir(run.checkpoints()).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 fn run() -> (tempfile::TempDir, RunDir) {
@@ -73,8 +100,37 @@ fn a_run_without_checkpoint_starts_at_step_zero() {
     let (_dir, run) = run();
     let mut model = Trained::new(4);
     model.set(3.0);
-    assert_eq!(model.load(&run).unwrap(), 0);
+    assert_eq!(model.load(&run).unwrap(), Progress::default());
     assert_eq!(model.x().double_value(&[0]), 3.0);
+}
+
+#[test]
+fn progress_comes_back_to_the_last_digit() {
+    let (_dir, run) = run();
+    let mut model = Trained::new(4);
+    model.save(&run, &[(5, 0.1 + 0.2)]).unwrap();
+    assert_eq!(model.load(&run).unwrap(), progress(5, 0.1 + 0.2));
+}
+
+#[test]
+fn the_last_two_and_the_best_are_kept() {
+    let (_dir, run) = run();
+    let mut model = Trained::new(4);
+    model.save(&run, &[(5, 3.0), (10, 1.0), (15, 2.0), (20, 1.0), (25, 4.0)]).unwrap();
+    assert_eq!(names(&run), ["best.safetensors", "step_000000020.safetensors", "step_000000025.safetensors"]);
+    // Of two that are equally good, the first.
+    assert_eq!(tensor_file::read(&run.checkpoints().join(BEST), KIND).unwrap().label.notes["step"], "10");
+    model.expect(&run, 25);
+}
+
+#[test]
+fn one_that_an_interrupt_asked_for_is_never_the_best() {
+    let (_dir, run) = run();
+    let model = Trained::new(4);
+    let mut writer = CheckpointWriter::start(checkpoints(&run)).unwrap();
+    writer.write(progress(7, 0.0), false, &named(&model.vs)).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(names(&run), ["step_000000007.safetensors"]);
 }
 
 #[test]
@@ -84,73 +140,76 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before() {
         let mut model = Trained::new(4);
         model.save_5_and_10(&run);
         model.expect(&run, 10);
-        damage(&run.checkpoint());
+        damage(&file(&run, 10));
         model.expect(&run, 5);
-        // It took the last one's place, so that it is found again and the next save keeps it.
+        // It is out of the way, and kept.
         model.expect(&run, 5);
-        assert!(run.root().join("checkpoint.damaged.safetensors").exists());
-        model.set(6.0);
-        run.save_checkpoint(6, &model.vs, &model.optimizer).unwrap();
-        assert_eq!(tensor_file::read(&run.previous_checkpoint(), KIND).unwrap().label.step, Some(5));
+        assert_eq!(names(&run), ["best.safetensors", "step_000000005.safetensors", "step_000000010.damaged"]);
     }
 }
 
 #[test]
-fn a_kill_between_the_two_renames_loses_nothing() {
+fn the_best_is_the_last_resort() {
     let (_dir, run) = run();
     let mut model = Trained::new(4);
-    model.save_5_and_10(&run);
-    fs::rename(run.checkpoint(), run.root().join("checkpoint.safetensors.tmp")).unwrap();
+    model.save(&run, &[(5, 1.0), (10, 2.0), (15, 2.0)]).unwrap();
+    flip_last_byte(&file(&run, 10));
+    flip_last_byte(&file(&run, 15));
     model.expect(&run, 5);
 }
 
 #[test]
-fn two_damaged_checkpoints_are_an_error_that_names_the_second() {
+fn a_kill_while_the_file_is_written_loses_nothing() {
     let (_dir, run) = run();
     let mut model = Trained::new(4);
     model.save_5_and_10(&run);
-    flip_last_byte(&run.checkpoint());
-    truncate(&run.previous_checkpoint());
+    let mut half = file(&run, 10).into_os_string();
+    half.push(".tmp");
+    fs::rename(file(&run, 10), half).unwrap();
+    model.expect(&run, 5);
+}
+
+#[test]
+fn damaged_checkpoints_all_are_an_error_that_says_what_is_wrong_with_the_last() {
+    let (_dir, run) = run();
+    let mut model = Trained::new(4);
+    model.save_5_and_10(&run);
+    truncate(&file(&run, 10));
+    // Its other name is that of the best.
+    flip_last_byte(&file(&run, 5));
     let refused = model.load(&run).unwrap_err();
-    assert!(refused.to_string().contains("checkpoint.prev.safetensors"), "{refused}");
     assert!(matches!(&refused, TrainError::NoCheckpointLeft { source, .. }
         if matches!(**source, TrainError::Truncated { .. })));
+    assert_eq!(names(&run).len(), 3, "nothing is renamed when nothing is left");
 }
 
 #[test]
-fn a_damaged_checkpoint_without_predecessor_is_an_error() {
-    let (_dir, run) = run();
-    let mut model = Trained::new(4);
-    run.save_checkpoint(5, &model.vs, &model.optimizer).unwrap();
-    flip_last_byte(&run.checkpoint());
-    assert!(matches!(model.load(&run), Err(TrainError::Damaged { .. })));
-}
-
-#[test]
-fn a_newer_version_is_refused_and_not_replaced_by_an_older_checkpoint() {
+fn a_newer_version_is_refused_by_name_and_the_older_checkpoint_offered() {
     let (_dir, run) = run();
     let mut model = Trained::new(4);
     model.save_5_and_10(&run);
-    let bytes = fs::read(run.checkpoint()).unwrap();
+    let bytes = fs::read(file(&run, 10)).unwrap();
     let (from, to) = (&br#""format_version":"1""#[..], &br#""format_version":"9""#[..]);
     let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
-    fs::write(run.checkpoint(), [&bytes[..at], to, &bytes[at + to.len()..]].concat()).unwrap();
-    assert!(matches!(model.load(&run), Err(TrainError::NewerVersion { .. })));
+    fs::write(file(&run, 10), [&bytes[..at], to, &bytes[at + to.len()..]].concat()).unwrap();
+    let Err(TrainError::CheckpointRefused { path, offered, source }) = model.load(&run) else { panic!("version 9") };
+    assert_eq!((path, offered), (file(&run, 10), file(&run, 5)));
+    assert!(matches!(*source, TrainError::NewerVersion { .. }), "{source}");
 }
 
 #[test]
 fn a_checkpoint_of_another_model_or_other_settings_is_refused() {
     let (_dir, run) = run();
-    Trained::new(4).save_5_and_10(&run);
+    Trained::new(4).save(&run, &[(5, f64::INFINITY)]).unwrap();
     let mut wider = Trained::new(8);
     wider.set(3.0);
     let said = wider.load(&run).unwrap_err().to_string();
-    assert_eq!(said, "variable exp_avg.x has shape [4] in the weights, [8] in the model");
+    assert_eq!(said, "variable x has shape [4] in the weights, [8] in the model");
     assert_eq!(wider.x().double_value(&[0]), 3.0);
 
     let other_dir = tempfile::tempdir().unwrap();
     let other = RunDir::open(other_dir.path(), &info("width = 5\n"), Start::Fresh).unwrap();
-    fs::copy(run.checkpoint(), other.checkpoint()).unwrap();
+    fs::copy(file(&run, 5), file(&other, 5)).unwrap();
     let said = Trained::new(4).load(&other).unwrap_err().to_string();
     assert!(said.contains("(width: 4 there, 5 here)"), "{said}");
 }
@@ -161,12 +220,11 @@ fn a_full_disk_leaves_the_checkpoints_as_they_were() {
     let (_dir, run) = run();
     let mut model = Trained::new(4);
     model.save_5_and_10(&run);
-    std::os::unix::fs::symlink("/dev/full", run.root().join("checkpoint.safetensors.tmp")).unwrap();
-    model.set(15.0);
-    let Err(TrainError::Io { source, .. }) = run.save_checkpoint(15, &model.vs, &model.optimizer) else {
-        panic!("the disk is full")
-    };
-    assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
+    let mut temporary = file(&run, 15).into_os_string();
+    temporary.push(".tmp");
+    std::os::unix::fs::symlink("/dev/full", temporary).unwrap();
+    let failed = model.save(&run, &[(15, 1.0)]).unwrap_err();
+    assert!(matches!(failed, TrainError::DiskFull { .. }), "{failed}");
     model.expect(&run, 10);
-    assert_eq!(tensor_file::read(&run.previous_checkpoint(), KIND).unwrap().label.step, Some(5));
+    assert!(file(&run, 5).exists());
 }

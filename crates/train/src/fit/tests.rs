@@ -3,13 +3,17 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tch::Kind;
+use ::nn::Losses;
+use rand::Rng as _;
+use spec::{Purpose, rng_for};
 use tch::nn::{self, Module};
+use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::config::example;
 use crate::run_dir::tests::info;
-use crate::{NamedTensors, Start, TrainConfig, named};
+use crate::checkpoint::Checkpoints;
+use crate::{Drawn, EmaConfig, Evidence, Loaded, NonFinitePolicy, Start, TrainConfig, TrainError};
 
 /// A small net with fixed first weights, and how it is trained.
 struct Bench {
@@ -17,8 +21,45 @@ struct Bench {
     vs: VarStore,
     net: nn::Sequential,
     optimizer: AdamW,
+    ema: Option<Ema>,
     /// The step during which the interrupt arrives; 0 for never.
     interrupt_at: u64,
+}
+
+/// Trains on batches that depend on the step alone.
+struct Lesson<'a, L> {
+    net: &'a nn::Sequential,
+    plan: &'a TrainPlan,
+    interrupt: &'a AtomicBool,
+    interrupt_at: u64,
+    loss: L,
+}
+
+impl<L: Fn(u64, &nn::Sequential, &Tensor) -> Tensor> Task for Lesson<'_, L> {
+    type Batch = (u64, Tensor);
+    type Error = TrainError;
+
+    fn next(&mut self, step: u64) -> Result<Loaded<Self::Batch>, TrainError> {
+        self.interrupt.store(step == self.interrupt_at, Ordering::Relaxed);
+        let split = self.plan.split(1)?;
+        let clips = numbers(1000 + step, &[self.plan.batch(), 8]);
+        let micro_batches = clips.split(split.num_clips as i64, 0).into_iter().map(|x| (step, x)).collect();
+        Ok(Loaded { micro_batches, wait_secs: 0.0 })
+    }
+
+    fn loss(&mut self, (step, x): &Self::Batch) -> Result<Losses, TrainError> {
+        let total = (self.loss)(*step, self.net, x);
+        let terms = vec![("half", total.detach() * 0.5)];
+        Ok(Losses { total, terms, features: None })
+    }
+
+    fn evidence(&self, (step, x): &Self::Batch) -> Evidence {
+        Evidence { clips: vec![format!("clip of step {step}")], tensors: [("x".to_owned(), x.shallow_clone())].into() }
+    }
+
+    fn pictures(&mut self, step: u64) -> Result<Vec<Drawn>, TrainError> {
+        Ok(vec![Drawn { tag: format!("picture {step}"), png: vec![1], width: 1, height: 1 }])
+    }
 }
 
 impl Bench {
@@ -35,10 +76,10 @@ impl Bench {
             tch::no_grad(|| value.shallow_clone().copy_(&fixed));
         }
         let optimizer = AdamW::new(&vs, plan.adamw()).unwrap();
-        Bench { plan, vs, net, optimizer, interrupt_at: 0 }
+        let ema = Ema::new(&vs, plan.ema()).unwrap();
+        Bench { plan, vs, net, optimizer, ema, interrupt_at: 0 }
     }
 
-    /// Trains on batches that depend on the step alone.
     fn fit(
         &mut self,
         run: &RunDir,
@@ -46,24 +87,18 @@ impl Bench {
         on_log: impl FnMut(&StepLog),
     ) -> Result<Outcome, TrainError> {
         let interrupt = AtomicBool::new(false);
-        let (net, interrupt_at) = (&self.net, self.interrupt_at);
-        let next = |step| {
-            interrupt.store(step == interrupt_at, Ordering::Relaxed);
-            Ok(((step, numbers(1000 + step, &[2, 8])), 0.0))
-        };
-        let loss = |(step, x): &(u64, Tensor)| {
-            let total = loss(*step, net, x);
-            let terms = vec![("half", total.detach() * 0.5)];
-            Ok(Losses { total, terms })
-        };
-        let (plan, vs, optimizer) = (&self.plan, &self.vs, &mut self.optimizer);
-        fit(Fit { plan, vs, optimizer, run, frames_per_step: 16, interrupt: &interrupt }, next, loss, on_log)
+        let Bench { plan, vs, net, optimizer, ema, interrupt_at } = self;
+        let mut lesson = Lesson { net, plan, interrupt: &interrupt, interrupt_at: *interrupt_at, loss };
+        let ema = ema.as_mut();
+        let ranks = &Group::alone();
+        let job = Fit { plan, vs, optimizer, ema, ranks, run, frames_per_step: 16, interrupt: &interrupt };
+        fit(job, &mut lesson, on_log)
     }
 
     /// A copy of everything that training changes.
     fn state(&self) -> NamedTensors {
-        let all = named(&self.vs).into_iter().chain(self.optimizer.state());
-        all.map(|(name, value)| (name, value.copy())).collect()
+        let all = state(&self.vs, &self.optimizer, self.ema.as_ref());
+        all.into_iter().map(|(name, value)| (name, value.copy())).collect()
     }
 }
 
@@ -83,6 +118,11 @@ fn open(root: &Path, start: Start) -> RunDir {
     RunDir::open(root, &info("test = true\n"), start).unwrap()
 }
 
+/// The checkpoint of a step.
+fn checkpoint(root: &Path, step: u64) -> Vec<u8> {
+    fs::read(root.join(format!("checkpoints/step_{step:09}.safetensors"))).unwrap()
+}
+
 fn lines(root: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(root.join("metrics.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -94,7 +134,7 @@ fn logged_steps(root: &Path) -> Vec<u64> {
 
 #[test]
 fn ten_steps_equal_five_saved_and_resumed_for_five_more_bit_for_bit() {
-    let config = || TrainConfig { checkpoint_every: 100, ..example() };
+    let config = || TrainConfig { checkpoint_every: 100, ema: EmaConfig::Decay { decay: 0.9 }, ..example() };
     let (whole_dir, halves_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut whole = Bench::new(config());
     let before = whole.state();
@@ -110,8 +150,7 @@ fn ten_steps_equal_five_saved_and_resumed_for_five_more_bit_for_bit() {
     assert_eq!(outcome, Outcome::Finished);
 
     assert_eq!(second.state(), whole.state());
-    let checkpoint = |dir: &tempfile::TempDir| fs::read(dir.path().join("checkpoint.safetensors")).unwrap();
-    assert!(checkpoint(&halves_dir) == checkpoint(&whole_dir), "the last checkpoints differ");
+    assert!(checkpoint(halves_dir.path(), 10) == checkpoint(whole_dir.path(), 10), "the last checkpoints differ");
     assert_eq!(logged_steps(halves_dir.path()), logged_steps(whole_dir.path()));
 }
 
@@ -162,23 +201,95 @@ fn fail_in_step_7(wrong: impl Fn(&Tensor) -> Tensor) -> TrainError {
     let mut six = Bench { interrupt_at: 6, ..Bench::new(example()) };
     six.fit(&open(six_dir.path(), Start::Fresh), squares, |_| {}).unwrap();
     assert_eq!(bench.state(), six.state());
-    let mut resumed = Bench::new(example());
+    let resumed = Bench::new(example());
     let run = open(dir.path(), Start::Resume);
-    assert_eq!(run.load_checkpoint(&resumed.vs, &mut resumed.optimizer).unwrap(), 5);
+    let state = state(&resumed.vs, &resumed.optimizer, None);
+    assert_eq!(Checkpoints::of(&run, 2).load(&state).unwrap().step, 5);
     error
 }
 
 #[test]
-fn a_loss_that_is_not_a_number_stops_the_run_and_names_the_step() {
-    let error = fail_in_step_7(|loss| loss * f64::NAN);
-    assert!(matches!(error, TrainError::NotFinite { what: "loss", step: 7, .. }), "{error}");
+fn a_loss_that_is_not_a_number_stops_the_run_and_names_step_clips_and_culprit() {
+    let error = fail_in_step_7(|loss| (loss - 1e9).log());
+    let TrainError::NotFinite { what: "loss", step: 7, culprit, clips, .. } = &error else { panic!("{error}") };
+    assert!(culprit.contains("aten::log"), "{culprit}");
+    assert_eq!(clips, "clip of step 7");
 }
 
 #[test]
 fn an_infinite_gradient_of_a_finite_loss_stops_the_run() {
     // The root's slope at zero is infinite.
     let error = fail_in_step_7(|loss| (loss - loss.detach()).sqrt());
-    assert!(matches!(error, TrainError::NotFinite { what: "gradient norm", step: 7, .. }), "{error}");
+    let TrainError::NotFinite { what: "gradient norm", step: 7, culprit, .. } = &error else { panic!("{error}") };
+    assert!(culprit.contains("Sqrt") || culprit.contains("sqrt"), "{culprit}");
+}
+
+#[test]
+fn the_batch_of_a_step_that_went_wrong_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(example());
+    let wrong = |step, net: &nn::Sequential, x: &Tensor| squares(step, net, x) * if step == 3 { f64::NAN } else { 1.0 };
+    bench.fit(&open(dir.path(), Start::Fresh), wrong, |_| {}).unwrap_err();
+    let folder = dir.path().join("trouble/step_000000003_rank_0");
+    let batch = crate::weights::load(&folder.join("batch.safetensors"), "batch").unwrap();
+    assert_eq!(batch.tensors()["x"], numbers(1003, &[2, 8]));
+    let record: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("trouble.json")).unwrap()).unwrap();
+    assert_eq!((record["step"].as_u64(), record["what"].as_str()), (Some(3), Some("loss")));
+}
+
+#[test]
+fn skipped_steps_leave_the_weights_are_counted_and_end_the_run_when_they_are_too_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = TrainConfig { non_finite: NonFinitePolicy::Skip { at_most: 2 }, log_every: 1, ..example() };
+    let mut bench = Bench::new(config.clone());
+    let wrong = |step, net: &nn::Sequential, x: &Tensor| {
+        squares(step, net, x) * if [3, 6].contains(&step) { f64::INFINITY } else { 1.0 }
+    };
+    let outcome = bench.fit(&open(dir.path(), Start::Fresh), wrong, |_| {}).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+    let lines = lines(dir.path());
+    let skipped: Vec<u64> = lines.iter().map(|line| line["skipped"].as_u64().unwrap()).collect();
+    assert_eq!(skipped, [0, 0, 1, 1, 1, 2, 2, 2, 2, 2]);
+    assert!(lines[2]["loss"].is_null() && lines[2]["grad_norm"].is_null(), "{}", lines[2]);
+    // Eight steps were taken.
+    assert_eq!(bench.optimizer.state()["num_steps.a.weight"].double_value(&[]), 8.0);
+
+    let mut third = Bench::new(config);
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = |step, net: &nn::Sequential, x: &Tensor| squares(step, net, x) * if step > 2 { f64::NAN } else { 1.0 };
+    let error = third.fit(&open(dir.path(), Start::Fresh), wrong, |_| {}).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { step: 5, .. }), "{error}");
+}
+
+#[test]
+fn micro_batches_add_up_to_the_gradient_of_the_whole_batch() {
+    let train = |accumulate| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bench = Bench::new(TrainConfig { batch: 12, accumulate, steps: 1, warmup_steps: 0, ..example() });
+        let mut norm = 0.0;
+        bench.fit(&open(dir.path(), Start::Fresh), squares, |log| norm = log.grad_norm).unwrap();
+        (bench.optimizer.gradients(), norm, lines(dir.path())[0]["loss"].as_f64().unwrap())
+    };
+    let (whole, whole_norm, whole_loss) = train(1);
+    for accumulate in [2, 3, 12] {
+        let (parts, norm, loss) = train(accumulate);
+        assert!((norm - whole_norm).abs() < 1e-6 && (loss - whole_loss).abs() < 1e-6, "{norm}, {loss}");
+        for (part, whole) in parts.iter().zip(&whole) {
+            let apart = (part - whole).abs().max().double_value(&[]);
+            assert!(apart < 1e-7 && whole.abs().max().double_value(&[]) > 1e-3, "{apart}");
+        }
+    }
+}
+
+#[test]
+fn the_average_of_the_weights_follows_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(TrainConfig { ema: EmaConfig::Decay { decay: 0.0 }, ..example() });
+    bench.fit(&open(dir.path(), Start::Fresh), squares, |_| {}).unwrap();
+    for (name, value) in named(&bench.vs) {
+        assert_eq!(bench.ema.as_ref().unwrap().averages()[&name], value.detach());
+    }
 }
 
 #[test]
@@ -246,7 +357,6 @@ fn a_run_killed_at_any_moment_ends_at_the_same_bits() {
         assert!(!train_in_a_process(killed.path(), Some(kill_after)), "it was to be killed");
     }
     assert!(train_in_a_process(killed.path(), None));
-    let checkpoint = |dir: &tempfile::TempDir| fs::read(dir.path().join("checkpoint.safetensors")).unwrap();
-    assert!(checkpoint(&killed) == checkpoint(&whole), "the last checkpoints differ");
+    assert!(checkpoint(killed.path(), KILL_STEPS) == checkpoint(whole.path(), KILL_STEPS), "the last ones differ");
     assert_eq!(logged_steps(killed.path()), (1..=KILL_STEPS).collect::<Vec<_>>());
 }

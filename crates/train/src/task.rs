@@ -1,0 +1,65 @@
+use nn::Losses;
+
+use crate::{NamedTensors, TrainError};
+
+/// What [`crate::fit`] trains: the data and the objective of one kind of run.
+pub trait Task {
+    /// A micro-batch.
+    type Batch;
+    /// Whatever data and objective fail with.
+    type Error: From<TrainError>;
+
+    /// This rank's micro-batches of a step (from 1): as many as [`crate::BatchSplit::accumulate`] says, and a pure
+    /// function of the step.
+    ///
+    /// # Errors
+    /// Whatever loading fails with.
+    fn next(&mut self, step: u64) -> Result<Loaded<Self::Batch>, Self::Error>;
+
+    /// The objective on a micro-batch, a mean over its clips. A function of model and micro-batch alone, but for what it
+    /// draws from libtorch's own generator (dropout, drop path), which is seeded before each call.
+    ///
+    /// # Errors
+    /// Whatever the model fails with.
+    fn loss(&mut self, batch: &Self::Batch) -> Result<Losses, Self::Error>;
+
+    /// What is kept of a micro-batch whose loss or gradient is not finite.
+    fn evidence(&self, batch: &Self::Batch) -> Evidence;
+
+    /// Draws pictures of the model after `step`. Where they are kept as files is the task's own affair.
+    ///
+    /// # Errors
+    /// Whatever the model or the disk fails with.
+    fn pictures(&mut self, step: u64) -> Result<Vec<Drawn>, Self::Error>;
+}
+
+/// A rank's data of one step.
+#[derive(Debug)]
+pub struct Loaded<B> {
+    /// In the order of the step's clips.
+    pub micro_batches: Vec<B>,
+    /// Seconds spent waiting for them.
+    pub wait_secs: f64,
+}
+
+/// A picture, for TensorBoard.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// What it shows; pictures of one tag are a series over steps.
+    pub tag: String,
+    /// The file's bytes, RGB.
+    pub png: Vec<u8>,
+    /// Pixels, horizontal.
+    pub width: u64,
+    /// Pixels, vertical.
+    pub height: u64,
+}
+
+/// What is kept of a micro-batch that went wrong.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// Its clips, in words that find them again.
+    pub clips: Vec<String>,
+    /// Its tensors.
+    pub tensors: NamedTensors,
+}

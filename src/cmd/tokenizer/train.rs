@@ -1,0 +1,111 @@
+//! `longvid tokenizer train`: codes and priorities, learned together from windows of 16 frames.
+
+use nn::Losses;
+use spec::ClipGeometry;
+use tch::nn::VarStore;
+use tch::{Device, Tensor};
+use tokenizer::Tokenizer;
+use train::{Drawn, Evidence, Loaded, Task};
+use video::{ClipSource, WINDOW_FRAMES};
+
+use super::draw::{Artist, Sketch, spread};
+use crate::album::Album;
+use crate::cli::TokenizerTrainArgs;
+use crate::clips::{self, ClipPlan};
+use crate::cmd::training::{Job, say};
+use crate::feed::ClipFeed;
+use crate::presets::{self, TokenizerPreset};
+use crate::session::Session;
+
+/// Segments that are drawn on a schedule.
+const NUM_PICTURES: usize = 2;
+
+pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Result<()> {
+    let (preset, config_toml): (TokenizerPreset, String) = presets::resolve(&args.run)?;
+    let geometry = preset.clip.check()?;
+    let augment = preset.augment.check()?;
+    let checked = preset.tokenizer.check(geometry.patch())?;
+    let plan = preset.train.check()?;
+    if args.run.dry_run {
+        say(config_toml.trim_end())?;
+        let codes: i64 = checked.fsq().codebook_size();
+        return Ok(say(&format!("# {codes} codes; windows of {WINDOW_FRAMES} frames"))?);
+    }
+    let ranks = session.ranks()?;
+    let split = plan.split(ranks.num_ranks())?;
+    let source = ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment };
+    let clip_plan = ClipPlan::new(&source, WINDOW_FRAMES, (plan.seed(), plan.batch()))?;
+    let frames_per_clip = WINDOW_FRAMES as u64;
+    let job =
+        Job { kind: "tokenizer", args: &args.run, config_toml: &config_toml, plan: &plan, ranks, frames_per_clip };
+    let run = job.open(session, &source)?;
+
+    tch::manual_seed(plan.seed() as i64);
+    let vs = VarStore::new(session.device);
+    let model = Tokenizer::new(&vs.root(), &checked)?;
+    let mut task = TokenizerTask {
+        model,
+        feed: ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps()),
+        geometry,
+        keep_ratio: preset.tokenizer.top_k.keep_ratio,
+        device: session.device,
+        album: Album::open(&run.pictures())?,
+    };
+    job.fit((&run, &vs), session, &mut task)?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
+    let weights = args.run.out.join("tokenizer.safetensors");
+    ::train::weights::save(&weights, "tokenizer", &config_toml, &::train::named(&vs))?;
+    Ok(say(&format!("wrote {}", weights.display()))?)
+}
+
+struct TokenizerTask {
+    model: Tokenizer,
+    feed: ClipFeed,
+    geometry: ClipGeometry,
+    keep_ratio: f64,
+    device: Device,
+    album: Album,
+}
+
+/// Windows `[B, 16, S, S, 3]` u8, and their names.
+struct Windows {
+    clip_bthwc: Tensor,
+    names: Vec<String>,
+}
+
+impl Task for TokenizerTask {
+    type Batch = Windows;
+    type Error = anyhow::Error;
+
+    fn next(&mut self, step: u64) -> anyhow::Result<Loaded<Windows>> {
+        let (clips, wait_secs) = self.feed.next(step)?;
+        let windows = |clips: &crate::feed::Clips| Windows {
+            clip_bthwc: clips::pixels(&clips.loaded, self.geometry.size_px(), self.device),
+            names: self.feed.describe(&clips.draws),
+        };
+        Ok(Loaded { micro_batches: clips.iter().map(windows).collect(), wait_secs })
+    }
+
+    fn loss(&mut self, batch: &Windows) -> anyhow::Result<Losses> {
+        Ok(self.model.loss(&batch.clip_bthwc)?)
+    }
+
+    fn evidence(&self, batch: &Windows) -> Evidence {
+        let tensors = [("clip_bthwc".to_owned(), batch.clip_bthwc.shallow_clone())].into();
+        Evidence { clips: batch.names.clone(), tensors }
+    }
+
+    fn pictures(&mut self, step: u64) -> anyhow::Result<Vec<Drawn>> {
+        let store = &self.feed.source().store;
+        let artist =
+            Artist { model: &self.model, geometry: self.geometry, keep_ratio: self.keep_ratio, device: self.device };
+        let mut drawn = Vec::new();
+        for segment in spread(NUM_PICTURES, store.segments().len()) {
+            let Sketch { id, picture, caption, .. } = artist.draw(store, segment)?;
+            drawn.push(self.album.add(&format!("tokens_{id}"), Some(step), &caption, &picture)?);
+        }
+        Ok(drawn)
+    }
+}
