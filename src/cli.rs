@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod data;
 mod import;
+mod launch;
 mod synth;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub(crate) use self::bench::{BenchCommand, BenchLoaderArgs, BenchMemoryArgs, Mas
 pub(crate) use self::check::CheckArgs;
 pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, InfoArgs, MergeArgs, VerifyArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
+pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::synth::{DivesArgs, KitchensArgs, SynthCommand};
 
 /// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
@@ -26,7 +28,7 @@ pub(crate) struct Cli {
     /// Where tensors live: `auto` takes the first GPU that answers, else the CPU.
     #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|cuda[:N]")]
     pub(crate) device: String,
-    /// CPU threads for tensor work (default: all cores).
+    /// CPU threads for tensor work (default: OMP_NUM_THREADS, else all cores).
     #[arg(long, global = true)]
     pub(crate) threads: Option<u16>,
 }
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Tokenizer(TokenizerCommand),
     /// Pre-train an encoder by a preset (LVMAE, ARVideo).
     Pretrain(PretrainArgs),
+    /// A training command as several processes of this machine, which share its work.
+    Launch(LaunchArgs),
     /// Measure a frozen encoder.
     #[command(subcommand)]
     Eval(EvalCommand),
@@ -53,6 +57,13 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// The whole path on synthetic dives, or on your own videos, in minutes.
     Demo(DemoArgs),
+}
+
+impl Command {
+    /// Whether the command shares its work with other ranks.
+    pub(crate) fn trains(&self) -> bool {
+        matches!(self, Command::Tokenizer(TokenizerCommand::Train(_)) | Command::Pretrain(_))
+    }
 }
 
 /// A preset with changes, and where the run goes.

@@ -10,6 +10,8 @@ use tokenizer::TokenizerError;
 use train::TrainError;
 use video::VideoError;
 
+use crate::cmd::launch::RankFailed;
+
 /// Something that was typed, or handed in, does not fit.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -38,9 +40,13 @@ fn is_torch(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<tch::TchError>() || cause.is::<torch_ext::Error>()
 }
 
-/// 2 for bad input, 130 for an interruption, 1 for anything else.
+/// 2 for bad input, 130 for an interruption, 1 for anything else; a launched rank's own.
 pub(crate) fn code(err: &anyhow::Error) -> ExitCode {
     let has = |test: fn(&(dyn std::error::Error + 'static)) -> bool| err.chain().any(test);
+    if let Some(failed) = err.downcast_ref::<RankFailed>() {
+        let code = failed.status.code().and_then(|code| u8::try_from(code).ok());
+        return ExitCode::from(code.unwrap_or(1));
+    }
     if has(|cause| cause.is::<Interrupted>() || matches!(cause.downcast_ref(), Some(VideoError::Interrupted { .. }))) {
         ExitCode::from(130)
     } else if has(is_bad_input) {
@@ -88,6 +94,7 @@ fn is_bad_training_input(err: &TrainError) -> bool {
         | TrainError::OutOfMemory { .. }
         | TrainError::Step { .. }
         | TrainError::Panicked { .. }
+        | TrainError::Ranks(_)
         | TrainError::Nn(_) => false,
         _ => true,
     }

@@ -53,10 +53,8 @@ impl ClipFeed {
         let batch = loader.next().context("the loader ended before the run")??;
         let draws = self.plan.draws(step);
         let mut loaded = batch.clips.into_iter();
-        let micro_batch = |draws: &[Draw]| Clips {
-            loaded: loaded.by_ref().take(draws.len()).collect(),
-            draws: draws.to_vec(),
-        };
+        let micro_batch =
+            |draws: &[Draw]| Clips { loaded: loaded.by_ref().take(draws.len()).collect(), draws: draws.to_vec() };
         Ok((draws.chunks(self.split.num_clips).map(micro_batch).collect(), batch.wait_secs))
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted after everything so far was kept.
 
-mod cli;
 mod album;
+mod cli;
 mod clips;
 mod cmd;
 mod exit;
@@ -36,7 +36,11 @@ fn main() -> ExitCode {
         tracing::warn!("tensor bytes cannot be counted: {err}");
     }
     let cli = cli::Cli::parse();
-    let outcome = session::Session::start(&cli, cuda).and_then(|session| cmd::run(cli.command, &session));
+    let outcome = match &cli.command {
+        // Computes nothing, and has its own way with signals.
+        cli::Command::Launch(args) => cmd::launch::run(args, &cli),
+        _ => session::Session::start(&cli, cuda).and_then(|session| cmd::run(cli.command, &session)),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output went away (`| head`): nothing to say to anyone.

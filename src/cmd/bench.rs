@@ -17,8 +17,8 @@ use vector_quantize::Fsq;
 
 use super::training::say;
 use crate::cli::{BenchMemoryArgs, MaskArg, MemoryPointArgs};
-use crate::exit::{BadInput, Interrupted};
 use crate::clips::Draw;
+use crate::exit::{BadInput, Interrupted};
 use crate::method::{Method, PretrainBatch};
 use crate::presets::{self, PretrainPreset};
 use crate::progress::Progress;

@@ -5,6 +5,7 @@ pub(crate) mod data;
 pub(crate) mod demo;
 mod doctor;
 pub(crate) mod eval;
+pub(crate) mod launch;
 pub(crate) mod pretrain;
 pub(crate) mod report;
 mod synth;
@@ -12,6 +13,7 @@ pub(crate) mod tokenizer;
 mod training;
 
 use crate::cli::{BenchCommand, Command, DataCommand, EvalCommand, SynthCommand, TokenizerCommand};
+use crate::exit::BadInput;
 use crate::session::Session;
 
 /// Runs one command.
@@ -36,6 +38,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Bench(BenchCommand::Memory(args)) => bench::memory(&args, session),
         Command::Bench(BenchCommand::Loader(args)) => bench::loader::loader(&args, session),
         Command::Bench(BenchCommand::MemoryPoint(args)) => bench::memory_point(&args, session),
+        Command::Launch(_) => Err(BadInput("launch is no part of another command".to_owned()).into()),
         Command::Report(args) => report::run(&args),
         Command::Demo(args) => demo::run(&args, session),
     }

@@ -11,9 +11,7 @@ use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 use tokenizer::Tokenizer;
-use video::{
-    ClipRequest, ClipStore, Loader, TokenHeader, TokenWriter, Tokens, View, WINDOW_FRAMES, timeline,
-};
+use video::{ClipRequest, ClipStore, Loader, TokenHeader, TokenWriter, Tokens, View, WINDOW_FRAMES, timeline};
 
 use self::draw::{Artist, Sketch, spread};
 pub(crate) use self::train::train;
