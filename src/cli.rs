@@ -31,6 +31,10 @@ pub(crate) struct Cli {
     /// CPU threads for tensor work (default: OMP_NUM_THREADS, else all cores).
     #[arg(long, global = true)]
     pub(crate) threads: Option<u16>,
+    /// Most that tensors may take of the CPU's memory, GiB; more fails with advice (default: 95 % of what is available at
+    /// the start).
+    #[arg(long, global = true, value_name = "GIB")]
+    pub(crate) memory_gib: Option<f64>,
 }
 
 #[derive(Debug, Subcommand)]

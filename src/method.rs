@@ -3,8 +3,9 @@
 use arvideo::{Arvideo, CheckedArvideo};
 use lvmae::{CheckedLvmae, DecoderMask, Lvmae};
 use nn::{Losses, Target, Targets};
-use spec::ClipGeometry;
-use tch::Tensor;
+use rand::RngExt as _;
+use spec::{ClipGeometry, Purpose, rng_for};
+use tch::{Device, Kind, Tensor};
 use tch::nn::Path;
 use vector_quantize::Fsq;
 use video::{LoadedClip, TokenHeader};
@@ -153,7 +154,7 @@ impl PretrainBatch {
         loaded: &[LoadedClip],
         draws: &[Draw],
         quantizer: Option<&Fsq>,
-        (size_px, device): (i64, tch::Device),
+        (size_px, device): (i64, Device),
     ) -> anyhow::Result<Self> {
         let codes_bnc = match (quantizer, clips::codes(loaded, device)) {
             (Some(fsq), Some(codes_bn)) => Some(fsq.values_from_codes(&codes_bn)?),
@@ -166,6 +167,21 @@ impl PretrainBatch {
             priorities_bn: loaded.iter().filter_map(priorities).collect(),
             draws: draws.to_vec(),
         })
+    }
+
+    /// Noise in the shape of a batch.
+    ///
+    /// * `code_width` - values of a code's embedding; `None` without codes
+    pub(crate) fn noise(clip: &ClipGeometry, num_clips: i64, code_width: Option<usize>, device: Device) -> Self {
+        let (t, side, n) = (clip.num_frames(), clip.size_px(), clip.grid().num_tokens());
+        let codes = |width| Tensor::rand([num_clips, n, width as i64], (Kind::Float, device)) * 2 - 1;
+        let mut rng = rng_for(0, 0, 0, Purpose::Eval);
+        PretrainBatch {
+            clip_bthwc: Tensor::randint(256, [num_clips, t, side, side, 3], (Kind::Uint8, device)),
+            codes_bnc: code_width.map(codes),
+            priorities_bn: (0..num_clips).map(|_| (0..n).map(|_| rng.random()).collect()).collect(),
+            draws: (0..num_clips as usize).map(|segment| Draw::centre(segment, t as usize)).collect(),
+        }
     }
 
     pub(crate) fn masks(&self, checked: &CheckedLvmae, seed: u64) -> anyhow::Result<Vec<lvmae::ClipMask>> {

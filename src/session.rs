@@ -35,7 +35,8 @@ impl Session {
     pub(crate) fn start(cli: &Cli, cuda: CudaBackend) -> anyhow::Result<Self> {
         tch::set_num_threads(num_threads(cli.threads));
         let launched = if cli.command.trains() { ranks::launched(|name| std::env::var(name).ok())? } else { None };
-        limit_memory(launched.as_ref().map_or(1, |launched| launched.num_local_ranks));
+        let num_local_ranks = launched.as_ref().map_or(1, |launched| launched.num_local_ranks);
+        limit_memory(cli.memory_gib, num_local_ranks)?;
         let interrupt = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register_conditional_shutdown(SIGINT, 130, interrupt.clone())
             .context("cannot listen for ctrl-C")?;
@@ -82,11 +83,18 @@ impl Session {
 /// that says so, where the kernel would kill the process without a word.
 const MEMORY_SHARE: f64 = 0.95;
 
-fn limit_memory(num_local_ranks: usize) {
-    let share = MEMORY_SHARE / num_local_ranks.max(1) as f64;
-    if let (Some(available), Ok(held)) = (memory::available_bytes(), memory::stats(Device::Cpu)) {
-        memory::set_cpu_limit(Some(held.current_bytes + (share * available as f64) as i64));
+/// * `asked_gib` - what this process may take instead
+fn limit_memory(asked_gib: Option<f64>, num_local_ranks: usize) -> anyhow::Result<()> {
+    let gib = f64::from(1 << 30);
+    let bytes = match asked_gib {
+        Some(asked) if asked > 0.0 => Some(asked * gib),
+        Some(asked) => return Err(BadInput(format!("--memory-gib {asked} is not above 0")).into()),
+        None => memory::available_bytes().map(|bytes| MEMORY_SHARE / num_local_ranks.max(1) as f64 * bytes as f64),
+    };
+    if let (Some(bytes), Ok(held)) = (bytes, memory::stats(Device::Cpu)) {
+        memory::set_cpu_limit(Some(held.current_bytes + bytes as i64));
     }
+    Ok(())
 }
 
 fn command_line() -> String {

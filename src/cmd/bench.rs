@@ -8,16 +8,14 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::ValueEnum as _;
-use spec::{Purpose, rng_for};
+use tch::Device;
 use tch::nn::VarStore;
-use tch::{Device, Kind, Tensor};
 use torch_ext::memory;
 use train::AdamW;
 use vector_quantize::Fsq;
 
 use super::training::say;
 use crate::cli::{BenchMemoryArgs, MaskArg, MemoryPointArgs};
-use crate::clips::Draw;
 use crate::exit::{BadInput, Interrupted};
 use crate::method::{Method, PretrainBatch};
 use crate::presets::{self, PretrainPreset};
@@ -135,7 +133,8 @@ pub(crate) fn memory_point(args: &MemoryPointArgs, session: &Session) -> anyhow:
     let model = method.build(&vs.root(), quantizer)?;
     let train = preset.train.check()?;
     let mut optimizer = AdamW::new(&vs, train.adamw())?;
-    let batch = random_batch(&geometry, args.model.batch, quantizer.map(|fsq| fsq.levels().len()), device);
+    let code_width = quantizer.map(|fsq| fsq.levels().len());
+    let batch = PretrainBatch::noise(&geometry, args.model.batch, code_width, device);
 
     let mut step = || -> anyhow::Result<f64> {
         let began = Instant::now();
@@ -167,20 +166,6 @@ pub(crate) fn memory_point(args: &MemoryPointArgs, session: &Session) -> anyhow:
         ..Point::without_figures(args.frames as u64, args.mask.name(), Outcome::Ok)
     };
     Ok(say(&serde_json::to_string(&point)?)?)
-}
-
-/// Noise in the shape of a batch.
-fn random_batch(geometry: &spec::ClipGeometry, batch: i64, code_width: Option<usize>, device: Device) -> PretrainBatch {
-    use rand::RngExt as _;
-    let (t, side, n) = (geometry.num_frames(), geometry.size_px(), geometry.grid().num_tokens());
-    let codes = |width| Tensor::rand([batch, n, width as i64], (Kind::Float, device)) * 2 - 1;
-    let mut rng = rng_for(0, 0, 0, Purpose::Eval);
-    PretrainBatch {
-        clip_bthwc: Tensor::randint(256, [batch, t, side, side, 3], (Kind::Uint8, device)),
-        codes_bnc: code_width.map(codes),
-        priorities_bn: (0..batch).map(|_| (0..n).map(|_| rng.random()).collect()).collect(),
-        draws: (0..batch as usize).map(|segment| Draw::centre(segment, t as usize)).collect(),
-    }
 }
 
 fn table(args: &BenchMemoryArgs, points: &[Point], session: &Session) -> anyhow::Result<String> {

@@ -10,9 +10,9 @@ use train::{Drawn, Evidence, Loaded, Task};
 use vector_quantize::Fsq;
 use video::{Augment, ClipSource};
 
-use super::training::{Job, say};
+use super::training::{Job, Room, say, with_remedy};
 use crate::album::Album;
-use crate::cli::PretrainArgs;
+use crate::cli::{PretrainArgs, RunArgs};
 use crate::clips::{self, ClipPlan};
 use crate::feed::ClipFeed;
 use crate::method::{Method, Model, PretrainBatch};
@@ -26,13 +26,47 @@ const NUM_PICTURES: usize = 2;
 pub(crate) fn run(args: &PretrainArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, config_toml): (PretrainPreset, String) = presets::resolve(&args.run)?;
     let geometry = preset.clip.check()?;
-    let augment = preset.augment.check()?;
+    preset.augment.check()?;
     let method = Method::check(&preset, &geometry)?;
     let plan = preset.train.check()?;
     if args.run.dry_run {
         say(config_toml.trim_end())?;
         return Ok(say(&format!("# {}", method.describe()))?);
     }
+    let split = plan.split(session.ranks()?.num_ranks())?;
+    let room = Room {
+        num_clips: (split.accumulate * split.num_clips) as i64,
+        accumulate: split.accumulate as i64,
+        recompute: Some("model.encoder.recompute"),
+    };
+    train_encoder(args, session, (&preset, &config_toml))
+        .map_err(|err| with_remedy(err, room, session, |sets| try_step(&args.run, session, sets)))
+}
+
+/// A step on noise under changed settings.
+fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result<()> {
+    let preset: PretrainPreset = presets::load(&run.preset, &[&run.sets[..], sets].concat())?.parse()?;
+    let geometry = preset.clip.check()?;
+    let method = Method::check(&preset, &geometry)?;
+    let plan = preset.train.check()?;
+    // As wide as codes come in our presets; what hangs on it is one layer of the head.
+    let quantizer = if method.targets_codes() { Some(Fsq::new(&[8; 6])?) } else { None };
+    let vs = VarStore::new(session.device);
+    let model = method.build(&vs.root(), quantizer.as_ref())?;
+    let code_width = quantizer.map(|fsq| fsq.levels().len());
+    let batch = PretrainBatch::noise(&geometry, plan.split(1)?.num_clips as i64, code_width, session.device);
+    train::trial_step(&plan, &vs, || model.loss(&batch, plan.seed()))
+}
+
+fn train_encoder(
+    args: &PretrainArgs,
+    session: &Session,
+    (preset, config_toml): (&PretrainPreset, &str),
+) -> anyhow::Result<()> {
+    let geometry = preset.clip.check()?;
+    let augment = preset.augment.check()?;
+    let method = Method::check(preset, &geometry)?;
+    let plan = preset.train.check()?;
     let ranks = session.ranks()?;
     let split = plan.split(ranks.num_ranks())?;
     let source = open(args, geometry, augment)?;
@@ -40,7 +74,7 @@ pub(crate) fn run(args: &PretrainArgs, session: &Session) -> anyhow::Result<()> 
     let frames_per_clip = geometry.num_frames() as u64;
     let clip_plan = ClipPlan::new(&source, geometry.num_frames() as usize, (plan.seed(), plan.batch()))?;
     let job =
-        Job { kind: method.kind(), args: &args.run, config_toml: &config_toml, plan: &plan, ranks, frames_per_clip };
+        Job { kind: method.kind(), args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
     let run = job.open(session, &source)?;
 
     tch::manual_seed(plan.seed() as i64);
@@ -61,7 +95,7 @@ pub(crate) fn run(args: &PretrainArgs, session: &Session) -> anyhow::Result<()> 
     }
     let weights = args.run.out.join("encoder.safetensors");
     let encoder = train::named(&vs).into_iter().filter(|(name, _)| name.starts_with("encoder.")).collect();
-    train::weights::save(&weights, "encoder", &config_toml, &encoder)?;
+    train::weights::save(&weights, "encoder", config_toml, &encoder)?;
     Ok(say(&format!("wrote {}", weights.display()))?)
 }
 

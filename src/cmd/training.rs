@@ -1,5 +1,7 @@
 //! What every training command does around the method: run folder, loop, progress, the end.
 
+mod remedy;
+
 use std::io::Write as _;
 
 use tch::nn::VarStore;
@@ -7,6 +9,7 @@ use torch_ext::Group;
 use train::{AdamW, Ema, Fit, Outcome, RunDir, RunEnd, RunInfo, Start, StepLog, Task, TrainPlan};
 use video::ClipSource;
 
+pub(crate) use self::remedy::{Room, with_remedy};
 use crate::cli::RunArgs;
 use crate::exit::{Interrupted, one_line};
 use crate::progress::Progress;

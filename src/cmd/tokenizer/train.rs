@@ -3,16 +3,16 @@
 use nn::Losses;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use tokenizer::Tokenizer;
 use train::{Drawn, Evidence, Loaded, Task};
 use video::{ClipSource, WINDOW_FRAMES};
 
 use super::draw::{Artist, spread};
 use crate::album::Album;
-use crate::cli::TokenizerTrainArgs;
+use crate::cli::{RunArgs, TokenizerTrainArgs};
 use crate::clips::{self, ClipPlan};
-use crate::cmd::training::{Job, say};
+use crate::cmd::training::{Job, Room, say, with_remedy};
 use crate::feed::ClipFeed;
 use crate::presets::{self, TokenizerPreset};
 use crate::report::picture::Picture;
@@ -27,7 +27,7 @@ const CODE_USE_CAPTION: &str = "use of the codes of these segments: a row per ch
 pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, config_toml): (TokenizerPreset, String) = presets::resolve(&args.run)?;
     let geometry = preset.clip.check()?;
-    let augment = preset.augment.check()?;
+    preset.augment.check()?;
     let checked = preset.tokenizer.check(geometry.patch())?;
     let plan = preset.train.check()?;
     if args.run.dry_run {
@@ -35,13 +35,45 @@ pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Res
         let codes: i64 = checked.fsq().codebook_size();
         return Ok(say(&format!("# {codes} codes; windows of {WINDOW_FRAMES} frames"))?);
     }
+    let split = plan.split(session.ranks()?.num_ranks())?;
+    let room = Room {
+        num_clips: (split.accumulate * split.num_clips) as i64,
+        accumulate: split.accumulate as i64,
+        recompute: None,
+    };
+    train_tokenizer(args, session, (&preset, &config_toml))
+        .map_err(|err| with_remedy(err, room, session, |sets| try_step(&args.run, session, sets)))
+}
+
+/// A step on noise under changed settings.
+fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result<()> {
+    let preset: TokenizerPreset = presets::load(&run.preset, &[&run.sets[..], sets].concat())?.parse()?;
+    let geometry = preset.clip.check()?;
+    let plan = preset.train.check()?;
+    let vs = VarStore::new(session.device);
+    let model = Tokenizer::new(&vs.root(), &preset.tokenizer.check(geometry.patch())?)?;
+    let (num_clips, side) = (plan.split(1)?.num_clips as i64, geometry.size_px());
+    let shape = [num_clips, WINDOW_FRAMES as i64, side, side, 3];
+    let noise = Tensor::randint(256, shape, (Kind::Uint8, session.device));
+    ::train::trial_step(&plan, &vs, || Ok(model.loss(&noise)?))
+}
+
+fn train_tokenizer(
+    args: &TokenizerTrainArgs,
+    session: &Session,
+    (preset, config_toml): (&TokenizerPreset, &str),
+) -> anyhow::Result<()> {
+    let geometry = preset.clip.check()?;
+    let augment = preset.augment.check()?;
+    let checked = preset.tokenizer.check(geometry.patch())?;
+    let plan = preset.train.check()?;
     let ranks = session.ranks()?;
     let split = plan.split(ranks.num_ranks())?;
     let source = ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment };
     let clip_plan = ClipPlan::new(&source, WINDOW_FRAMES, (plan.seed(), plan.batch()))?;
     let frames_per_clip = WINDOW_FRAMES as u64;
     let job =
-        Job { kind: "tokenizer", args: &args.run, config_toml: &config_toml, plan: &plan, ranks, frames_per_clip };
+        Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
     let run = job.open(session, &source)?;
 
     tch::manual_seed(plan.seed() as i64);
@@ -60,7 +92,7 @@ pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Res
         return Ok(());
     }
     let weights = args.run.out.join("tokenizer.safetensors");
-    ::train::weights::save(&weights, "tokenizer", &config_toml, &::train::named(&vs))?;
+    ::train::weights::save(&weights, "tokenizer", config_toml, &::train::named(&vs))?;
     Ok(say(&format!("wrote {}", weights.display()))?)
 }
 
