@@ -1,5 +1,5 @@
 use criterion::{BenchmarkId, Criterion, Throughput};
-use nn::{Block, StackConfig};
+use nn::{Block, DropPath, StackConfig};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -15,7 +15,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(num_tokens as u64));
         group.bench_function(BenchmarkId::new("tokens", num_tokens), |b| {
             b.iter(|| {
-                let sum = block.forward(&x_bnd, None).sum(Kind::Float);
+                let sum = block.forward(&x_bnd, None, DropPath::OFF).sum(Kind::Float);
                 let inputs: Vec<&Tensor> = weights.iter().chain([&x_bnd]).collect();
                 Tensor::f_run_backward(&[sum], &inputs, false, false).expect("a gradient for each input")
             });

@@ -99,8 +99,14 @@ mod tests {
     const PAPER: Grid = Grid { t: 8, h: 14, w: 14 };
 
     fn config(cluster: [i64; 3], keep_share: f64) -> ArvideoConfig {
-        let encoder =
-            VitConfig { width: 768, depth: 12, heads: 12, position: Position::Flat, recompute: Recompute::None };
+        let encoder = VitConfig {
+            width: 768,
+            depth: 12,
+            heads: 12,
+            position: Position::Flat,
+            recompute: Recompute::None,
+            drop_path: 0.0,
+        };
         let decoder = StackConfig { width: 512, depth: 4, heads: 8 };
         ArvideoConfig { encoder, decoder, cluster, keep_share, order: Order::Random, target: Target::Pixels }
     }

@@ -1,4 +1,4 @@
-use nn::{Cubes, Losses, Regression, Targets};
+use nn::{Cubes, Losses, Mode, Regression, Targets};
 use tch::{Kind, Tensor};
 
 use crate::{Arvideo, ArvideoError, ClusterPlan};
@@ -17,7 +17,7 @@ impl Arvideo {
     pub fn loss(&self, clip_bthwc: &Tensor, plans: &[ClusterPlan], targets: Targets) -> Result<Losses, ArvideoError> {
         targets.expect(self.checked.config().target)?;
         let cubes = Cubes::new(clip_bthwc, self.checked.grid(), self.checked.patch())?;
-        let predicted = self.predictions(&cubes, plans)?;
+        let predicted = self.predictions(&cubes, plans, Mode::Train)?;
         let Regression { error_bqc, mse, explained } =
             targets.regress(&cubes, &predicted.tokens_bq, &predicted.values_bqc)?;
         let features = Some(predicted.features_bid.detach());

@@ -3,7 +3,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use nn::{
-    CrossBlock, Cubes, NnError, Recompute, Vit, additive_mask, init, layer_norm, mask_in_precision, position_codes,
+    CrossBlock, Cubes, Mode, NnError, Recompute, Vit, additive_mask, init, layer_norm, mask_in_precision,
+    position_codes,
 };
 use tch::nn::{LayerNorm, Linear, Path};
 use tch::{Device, Kind, Tensor};
@@ -82,15 +83,16 @@ impl Arvideo {
     /// Predicts every cluster but the first of each clip from those before it.
     ///
     /// * `plans` - one per clip, from this model's [`CheckedArvideo::plan`]
+    /// * `mode` - whether the encoder's drop path is on; the decoder has none
     ///
     /// # Errors
     /// [`NnError::Shape`] when the plans are not one per clip or of other clusters; [`NnError::Torch`],
     /// [`NnError::OutOfMemory`].
-    pub fn predictions(&self, cubes: &Cubes, plans: &[ClusterPlan]) -> Result<Predictions, NnError> {
+    pub fn predictions(&self, cubes: &Cubes, plans: &[ClusterPlan], mode: Mode) -> Result<Predictions, NnError> {
         let (kept, size) = (self.checked.num_kept() as i64, self.checked.clusters().size() as i64);
         let inputs_bi = stack("input tokens", cubes, plans.iter().map(|p| &p.inputs), self.num_blocks * kept)?;
         let tokens_bq = stack("predicted tokens", cubes, plans.iter().map(|p| &p.predicted), self.num_blocks * size)?;
-        let features_bid = self.encoder.encode(cubes, &inputs_bi, Some(&self.encoder_mask_ii))?;
+        let features_bid = self.encoder.encode(cubes, &inputs_bi, Some(&self.encoder_mask_ii), mode)?;
         let values_bqc = self.decode(&features_bid, &inputs_bi, &tokens_bq)?;
         Ok(Predictions { tokens_bq, values_bqc, features_bid })
     }

@@ -1,4 +1,4 @@
-use nn::{Cubes, Losses, NnError, Regression, Targets};
+use nn::{Cubes, Losses, Mode, NnError, Regression, Targets};
 use tch::Tensor;
 
 use crate::{ClipMask, Lvmae, LvmaeError};
@@ -17,7 +17,7 @@ impl Lvmae {
         targets.expect(self.checked.config().target)?;
         let cubes = Cubes::new(clip_bthwc, self.checked.grid(), self.checked.patch())?;
         let (visible_bv, decoded_bq) = self.indices(&cubes, masks)?;
-        let predicted = self.forward(&cubes, &visible_bv, &decoded_bq)?;
+        let predicted = self.forward(&cubes, &visible_bv, &decoded_bq, Mode::Train)?;
         let Regression { mse, explained, .. } = targets.regress(&cubes, &decoded_bq, &predicted.values_bqc)?;
         let terms = vec![("mse", mse.detach()), ("explained", explained)];
         Ok(Losses { terms, total: mse, features: Some(predicted.features_bvd.detach()) })

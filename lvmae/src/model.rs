@@ -1,6 +1,6 @@
 use std::borrow::Borrow;
 
-use nn::{Cubes, NnError, Stack, Vit, expect_shape, init, layer_norm, position_codes};
+use nn::{Cubes, Mode, NnError, Stack, Vit, expect_shape, init, layer_norm, position_codes};
 use tch::Tensor;
 use tch::nn::{LayerNorm, Linear, Path};
 
@@ -45,7 +45,7 @@ impl Lvmae {
             encoder: Vit::new(p / "encoder", &cfg.encoder, checked.patch())?,
             to_decoder: init::linear_without_bias(p / "to_decoder", d_enc, d_dec),
             query_11d: init::query_token(p, "query", d_dec),
-            decoder: Stack::new(p / "decoder", &cfg.decoder, checked.recompute())?,
+            decoder: Stack::new(p / "decoder", &cfg.decoder, checked.recompute(), 0.0)?,
             norm: layer_norm(&(p / "norm"), d_dec),
             head: init::linear(p / "head", d_dec, target_width),
         })
@@ -60,18 +60,25 @@ impl Lvmae {
     ///
     /// * `visible_bv` - tokens that the encoder sees, `[B, V]` int64
     /// * `decoded_bq` - tokens to predict, `[B, Q]` int64
+    /// * `mode` - whether the encoder's drop path is on; the decoder has none
     ///
     /// # Errors
     /// [`NnError`].
-    pub fn forward(&self, cubes: &Cubes, visible_bv: &Tensor, decoded_bq: &Tensor) -> Result<Predictions, NnError> {
+    pub fn forward(
+        &self,
+        cubes: &Cubes,
+        visible_bv: &Tensor,
+        decoded_bq: &Tensor,
+        mode: Mode,
+    ) -> Result<Predictions, NnError> {
         expect_shape("visible tokens", visible_bv, &[cubes.num_clips(), -1])?;
         expect_shape("decoded tokens", decoded_bq, &[cubes.num_clips(), -1])?;
         let cfg = self.checked.config();
         let code = |index: &Tensor| position_codes(cfg.encoder.position, cubes.grid(), index, cfg.decoder.width);
-        let features_bvd = self.encoder.encode(cubes, visible_bv, None)?;
+        let features_bvd = self.encoder.encode(cubes, visible_bv, None, mode)?;
         let seen = features_bvd.apply(&self.to_decoder) + code(visible_bv);
         let asked = code(decoded_bq) + &self.query_11d;
-        let x = self.decoder.forward(Tensor::cat(&[seen, asked], 1), None)?;
+        let x = self.decoder.forward(Tensor::cat(&[seen, asked], 1), None, mode)?;
         let num_asked = decoded_bq.size()[1];
         let answers = x.narrow(1, x.size()[1] - num_asked, num_asked);
         Ok(Predictions { features_bvd, values_bqc: answers.apply(&self.norm).apply(&self.head) })

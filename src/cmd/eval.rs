@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use eval::{Features, Knn, LinearProbe, Pool, ResultRow, RidgeSearch, Run, Scores, Split, Vote, expect_disjoint, pool};
-use nn::{Cubes, Vit};
+use nn::{Cubes, Mode, Vit};
 use serde::Serialize;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
@@ -199,7 +199,7 @@ impl Encoder {
         let pixels = clips::pixels(&batch.clips, self.geometry.size_px(), self.device);
         tch::no_grad(|| {
             let cubes = Cubes::new(&pixels, self.geometry.grid(), self.geometry.patch())?;
-            let features = pool(&self.vit.encode_all(&cubes)?, self.geometry.grid(), self.pool)?;
+            let features = pool(&self.vit.encode_all(&cubes, Mode::Eval)?, self.geometry.grid(), self.pool)?;
             Ok(features.flatten(0, 1).to_kind(Kind::Float).to_device(Device::Cpu))
         })
     }

@@ -165,8 +165,14 @@ fn without_place(command: &str) -> String {
     let mut all = command.split(' ');
     while let Some(word) = all.next() {
         match word {
-            "--out" => drop(all.next()),
-            word if word == "--resume" || word.starts_with("--out=") => {}
+            "--out" => {
+                // A path with spaces stands in quotes.
+                let quoted = all.next().is_some_and(|path| path.starts_with('\'') && !path.ends_with('\''));
+                if quoted {
+                    all.find(|part| part.ends_with('\''));
+                }
+            }
+            "--resume" => {}
             word => words.push(word),
         }
     }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use spec::Patch;
 use tch::nn::{Adam, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
+use torch_ext::{Precision, autocast, first_non_finite};
 
 use crate::{
     Keep, LossConfig, Recon, ScorerConfig, Tokenizer, TokenizerConfig, TokenizerError, TopKConfig, WINDOW_FRAMES,
@@ -145,6 +146,27 @@ fn the_scorer_learns_through_the_mask_and_nothing_else() {
     tokenizer.loss(&clip).unwrap().total.f_backward().unwrap();
     assert_eq!(grad_norm(&vs, "scorer"), 0.0);
     assert!(grad_norm(&vs, "encoder") > 0.0);
+}
+
+#[test]
+fn a_step_in_bf16_has_finite_f32_gradients_and_nearly_the_loss_of_f32() {
+    let (vs, tokenizer) = tokenizer();
+    let clip = noise(2, WINDOW_FRAMES);
+    let named: Vec<(String, Tensor)> = vs.variables().into_iter().collect();
+    let step = |precision| {
+        let run = || {
+            let loss = autocast(Device::Cpu, precision, || tokenizer.loss(&clip).unwrap().total).unwrap();
+            loss.f_backward().unwrap();
+            loss
+        };
+        let (loss, found) = first_non_finite(&named, run).unwrap();
+        assert!(found.is_none(), "{found:?}");
+        assert_eq!(loss.kind(), Kind::Float);
+        loss.double_value(&[])
+    };
+    let (exact, rounded) = (step(Precision::F32), step(Precision::Bf16));
+    assert!(exact != rounded && (exact - rounded).abs() < 0.05 * exact, "{rounded} instead of {exact}");
+    assert!(named.iter().all(|(_, variable)| variable.grad().kind() == Kind::Float));
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn the_last_clusters_pixels_are_a_target_and_never_an_input() {
     let predict = |clip: &Tensor| {
         let checked = &case.model.checked;
         let cubes = Cubes::new(clip, checked.grid(), checked.patch()).unwrap();
-        case.model.predictions(&cubes, &case.plans).unwrap().values_bqc
+        case.model.predictions(&cubes, &case.plans, Mode::Eval).unwrap().values_bqc
     };
     assert!(predict(&case.clip).equal(&predict(&changed)));
 }
@@ -71,7 +71,7 @@ fn the_features_are_the_encoders_tokens_without_a_gradient() {
     let features = case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap().features.unwrap();
     let checked = &case.model.checked;
     let cubes = Cubes::new(&case.clip, checked.grid(), checked.patch()).unwrap();
-    let encoded = case.model.predictions(&cubes, &case.plans).unwrap().features_bid;
+    let encoded = case.model.predictions(&cubes, &case.plans, Mode::Eval).unwrap().features_bid;
     assert!(features.equal(&encoded) && encoded.requires_grad() && !features.requires_grad());
 }
 

@@ -1,4 +1,4 @@
-use nn::{Block, Position, StackConfig, Target, VitConfig};
+use nn::{Block, DropPath, Position, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
 use tch::nn::{Module, VarStore};
 use torch_ext::{Precision, autocast};
@@ -15,7 +15,7 @@ const SIZE: i64 = 4;
 const KEPT: i64 = 2;
 
 fn config(target: Target, recompute: Recompute) -> ArvideoConfig {
-    let encoder = VitConfig { width: 24, depth: 2, heads: 3, position: Position::Separable, recompute };
+    let encoder = VitConfig { width: 24, depth: 2, heads: 3, position: Position::Separable, recompute, drop_path: 0.0 };
     let decoder = StackConfig { width: 18, depth: 2, heads: 3 };
     ArvideoConfig { encoder, decoder, cluster: CLUSTER, keep_share: 0.5, order: Order::Random, target }
 }
@@ -51,7 +51,7 @@ impl Case {
     }
 
     fn predict(&self, plans: &[ClusterPlan]) -> Tensor {
-        self.model.predictions(&self.cubes(), plans).unwrap().values_bqc
+        self.model.predictions(&self.cubes(), plans, Mode::Eval).unwrap().values_bqc
     }
 
     /// The clip with the pixels of each clip's clusters from place `from` of its order inverted.
@@ -118,7 +118,7 @@ impl Naive {
         let mut x: Vec<Tensor> = inputs.iter().map(|tokens| self.tokens(&cubes, &index(tokens))).collect();
         for block in &self.blocks {
             x = (0..x.len())
-                .map(|i| block.forward(&Tensor::cat(&x[..=i], 1), None).narrow(1, i as i64 * KEPT, KEPT))
+                .map(|i| block.forward(&Tensor::cat(&x[..=i], 1), None, DropPath::OFF).narrow(1, i as i64 * KEPT, KEPT))
                 .collect();
         }
         let memory: Vec<Tensor> = x
@@ -161,7 +161,8 @@ fn a_prediction_has_no_gradient_to_its_own_or_a_later_cluster() {
     let predicted = index([&case.plans[0].predicted, &case.plans[1].predicted]);
     let tokens = naive.tokens(&cubes, &inputs).detach().set_requires_grad(true);
     let mask = &case.model.encoder_mask_ii;
-    let encoded = naive.blocks.iter().fold(tokens.shallow_clone(), |x, block| block.forward(&x, Some(mask)));
+    let encoded =
+        naive.blocks.iter().fold(tokens.shallow_clone(), |x, block| block.forward(&x, Some(mask), DropPath::OFF));
     let values = case.model.decode(&encoded.apply(&naive.encoder_norm), &inputs, &predicted).unwrap();
     assert!(values.equal(&case.predict(&case.plans)), "not the model's own predictions");
 
@@ -248,7 +249,10 @@ fn predictions_in_bf16_are_near_those_in_f32() {
 fn plans_of_other_clusters_or_too_few_are_refused() {
     let case = Case::new(Target::Codes, Recompute::None);
     let refused = |plans: &[ClusterPlan]| {
-        matches!(case.model.predictions(&case.cubes(), plans), Err(NnError::Shape { name: "input tokens", .. }))
+        matches!(
+            case.model.predictions(&case.cubes(), plans, Mode::Eval),
+            Err(NnError::Shape { name: "input tokens", .. })
+        )
     };
     assert!(refused(&case.plans[..1]));
     let other = ArvideoConfig { cluster: [2, 2, 2], ..config(Target::Codes, Recompute::None) };

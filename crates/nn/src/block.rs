@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 use torch_ext::Precision;
 
 use crate::init;
-use crate::{During, NnError};
+use crate::{DropPath, During, NnError};
 
 /// Width and depth of a stack of transformer blocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,13 +76,14 @@ impl Block {
 
     /// * `x_bnd` - tokens `[B, N, D]`
     /// * `mask_nn` - added to the attention logits, `[N, N]`, 0 or minus infinity; `None`: every token sees every other
-    pub fn forward(&self, x_bnd: &Tensor, mask_nn: Option<&Tensor>) -> Tensor {
+    /// * `drop` - on either branch, drawn for each
+    pub fn forward(&self, x_bnd: &Tensor, mask_nn: Option<&Tensor>, drop: DropPath) -> Tensor {
         let (b, n, d) = (x_bnd.size()[0], x_bnd.size()[1], x_bnd.size()[2]);
         let qkv = x_bnd.apply(&self.norm1).apply(&self.qkv);
         let qkv_3bhnd = qkv.view([b, n, 3, self.heads, d / self.heads]).permute([2, 0, 3, 1, 4]);
         let mixed = attention(&qkv_3bhnd.get(0), &qkv_3bhnd.get(1), &qkv_3bhnd.get(2), mask_nn);
-        let x_bnd = x_bnd + mixed.apply(&self.proj);
-        &x_bnd + self.mlp.forward(&x_bnd.apply(&self.norm2))
+        let x_bnd = x_bnd + drop.apply(mixed.apply(&self.proj));
+        &x_bnd + drop.apply(self.mlp.forward(&x_bnd.apply(&self.norm2)))
     }
 }
 

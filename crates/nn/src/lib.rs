@@ -6,6 +6,7 @@
 mod block;
 mod conv;
 mod cubes;
+mod drop_path;
 mod error;
 mod gauges;
 pub mod init;
@@ -20,6 +21,7 @@ mod vit;
 pub use block::{Block, CrossBlock, StackConfig, additive_mask, layer_norm, mask_in_precision};
 pub use conv::{CausalConv3d, Conv3dConfig, FrameGroupNorm};
 pub use cubes::Cubes;
+pub use drop_path::{DropPath, Mode};
 pub use error::{During, NnError};
 pub use gauges::gauges;
 pub use losses::Losses;

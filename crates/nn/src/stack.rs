@@ -6,7 +6,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use crate::block::mask_in_precision;
-use crate::{Block, NnError, StackConfig};
+use crate::{Block, DropPath, Mode, NnError, StackConfig};
 
 /// Which activations are kept for the backward pass: `"none"`, `"every_block"` or `{ every = 3 }` in a preset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,34 +49,46 @@ impl Recompute {
 #[derive(Debug)]
 pub struct Stack {
     // Shared with the closures that recompute blocks.
-    blocks: Vec<Rc<Block>>,
+    blocks: Vec<(Rc<Block>, DropPath)>,
     recompute: Recompute,
 }
 
 impl Stack {
     /// Blocks `0`, `1`, ... under `p`.
     ///
+    /// * `drop_path` - rate of [`DropPath`] in the last block, less in those before
+    ///
     /// # Errors
-    /// [`StackConfig::check`], [`Recompute::check`].
-    pub fn new<'a>(p: impl Borrow<Path<'a>>, cfg: &StackConfig, recompute: Recompute) -> Result<Self, NnError> {
+    /// [`StackConfig::check`], [`Recompute::check`], [`DropPath::check`].
+    pub fn new<'a>(
+        p: impl Borrow<Path<'a>>,
+        cfg: &StackConfig,
+        recompute: Recompute,
+        drop_path: f64,
+    ) -> Result<Self, NnError> {
         cfg.check()?;
         recompute.check()?;
+        DropPath::check(drop_path)?;
         let p = p.borrow();
-        let blocks = (0..cfg.depth).map(|i| Rc::new(Block::new(p / i, cfg))).collect();
-        Ok(Stack { blocks, recompute })
+        let blocks = (0..cfg.depth).map(|i| Rc::new(Block::new(p / i, cfg)));
+        Ok(Stack { blocks: blocks.zip(DropPath::per_block(drop_path, cfg.depth as usize)).collect(), recompute })
     }
 
     /// All blocks in turn.
     ///
     /// * `x_bnd` - tokens `[B, N, D]`
     /// * `mask_nn` - see [`Block::forward`]
+    /// * `mode` - whether branches are dropped
     ///
     /// # Errors
     /// [`NnError::OutOfMemory`] and [`NnError::Torch`] from recomputed blocks.
-    pub fn forward(&self, x_bnd: Tensor, mask_nn: Option<&Tensor>) -> Result<Tensor, NnError> {
+    pub fn forward(&self, x_bnd: Tensor, mask_nn: Option<&Tensor>, mode: Mode) -> Result<Tensor, NnError> {
         let mask_nn = mask_nn.map(mask_in_precision);
-        let run = |blocks: &[Rc<Block>], x_bnd: &Tensor, mask_nn: Option<&Tensor>| {
-            blocks.iter().fold(x_bnd.shallow_clone(), |x, block| block.forward(&x, mask_nn))
+        let run = move |blocks: &[(Rc<Block>, DropPath)], x_bnd: &Tensor, mask_nn: Option<&Tensor>| {
+            blocks.iter().fold(x_bnd.shallow_clone(), |x, (block, drop)| match mode {
+                Mode::Train => block.forward(&x, mask_nn, *drop),
+                Mode::Eval => block.forward(&x, mask_nn, DropPath::OFF),
+            })
         };
         let Some(per_part) = self.recompute.blocks_per_part().filter(|_| x_bnd.requires_grad()) else {
             return Ok(run(&self.blocks, &x_bnd, mask_nn.as_ref()));

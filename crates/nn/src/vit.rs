@@ -5,7 +5,9 @@ use spec::Patch;
 use tch::nn::{self, Path};
 use tch::{Kind, Tensor};
 
-use crate::{Cubes, NnError, Position, Recompute, Stack, StackConfig, init, layer_norm, position_codes};
+use crate::{
+    Cubes, DropPath, Mode, NnError, Position, Recompute, Stack, StackConfig, init, layer_norm, position_codes,
+};
 
 /// A video ViT: the `[model.encoder]` section of every pre-training preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,9 @@ pub struct VitConfig {
     pub position: Position,
     /// Which activations are kept for the backward pass.
     pub recompute: Recompute,
+    /// Rate of [`DropPath`] in the last block, at least 0 and below 1; it rises linearly from 0 in the first. 0 in
+    /// VideoMAE's pre-training.
+    pub drop_path: f64,
 }
 
 impl VitConfig {
@@ -28,13 +33,14 @@ impl VitConfig {
         StackConfig { width: self.width, depth: self.depth, heads: self.heads }
     }
 
-    /// Checks widths, heads and what is recomputed.
+    /// Checks widths, heads, what is recomputed and what is dropped.
     ///
     /// # Errors
     /// [`NnError::Config`] with the value.
     pub fn check(&self) -> Result<(), NnError> {
         self.stack().check()?;
-        self.recompute.check()
+        self.recompute.check()?;
+        DropPath::check(self.drop_path)
     }
 }
 
@@ -59,7 +65,7 @@ impl Vit {
         let p = p.borrow();
         Ok(Vit {
             embed: init::linear(p / "embed", patch.num_pixels() * 3, cfg.width),
-            blocks: Stack::new(p / "blocks", &cfg.stack(), cfg.recompute)?,
+            blocks: Stack::new(p / "blocks", &cfg.stack(), cfg.recompute, cfg.drop_path)?,
             norm: layer_norm(&(p / "norm"), cfg.width),
             cfg: cfg.clone(),
         })
@@ -74,22 +80,29 @@ impl Vit {
     ///
     /// * `index_bi` - token indices `[B, I]` int64; the pixels of all others are never read
     /// * `mask_ii` - added to the attention logits, `[I, I]`; `None`: each chosen token sees each other
+    /// * `mode` - whether branches are dropped
     ///
     /// # Errors
     /// [`NnError::Shape`], [`NnError::Torch`], [`NnError::OutOfMemory`].
-    pub fn encode(&self, cubes: &Cubes, index_bi: &Tensor, mask_ii: Option<&Tensor>) -> Result<Tensor, NnError> {
+    pub fn encode(
+        &self,
+        cubes: &Cubes,
+        index_bi: &Tensor,
+        mask_ii: Option<&Tensor>,
+        mode: Mode,
+    ) -> Result<Tensor, NnError> {
         let pixels = cubes.normalised(index_bi)?.apply(&self.embed);
         let tokens = pixels + position_codes(self.cfg.position, cubes.grid(), index_bi, self.cfg.width);
-        Ok(self.blocks.forward(tokens, mask_ii)?.apply(&self.norm))
+        Ok(self.blocks.forward(tokens, mask_ii, mode)?.apply(&self.norm))
     }
 
-    /// All tokens of each clip in grid order: `[B, N, D]`, for evaluation.
+    /// All tokens of each clip in grid order: `[B, N, D]`, for a frozen encoder's features or for fine-tuning.
     ///
     /// # Errors
     /// As [`Vit::encode`].
-    pub fn encode_all(&self, cubes: &Cubes) -> Result<Tensor, NnError> {
+    pub fn encode_all(&self, cubes: &Cubes, mode: Mode) -> Result<Tensor, NnError> {
         let all = Tensor::arange(cubes.grid().num_tokens(), (Kind::Int64, cubes.device()));
-        self.encode(cubes, &all.expand([cubes.num_clips(), -1], false), None)
+        self.encode(cubes, &all.expand([cubes.num_clips(), -1], false), None, mode)
     }
 }
 
@@ -103,14 +116,21 @@ mod tests {
     #[test]
     fn pixels_of_tokens_left_out_are_never_read() {
         let (grid, patch) = (Grid { t: 2, h: 2, w: 2 }, Patch { t: 2, h: 4, w: 4 });
-        let cfg =
-            VitConfig { width: 12, depth: 2, heads: 2, position: Position::Separable, recompute: Recompute::None };
+        let cfg = VitConfig {
+            width: 12,
+            depth: 2,
+            heads: 2,
+            position: Position::Separable,
+            recompute: Recompute::None,
+            drop_path: 0.0,
+        };
         let vs = nn::VarStore::new(Device::Cpu);
         let vit = Vit::new(vs.root(), &cfg, patch).unwrap();
         tch::manual_seed(0);
         let clip = Tensor::randint(256, [1, 4, 8, 8, 3], (Kind::Int64, Device::Cpu)).to_kind(Kind::Uint8);
         let visible = Tensor::from_slice2(&[[1i64, 6]]);
-        let run = |clip: &Tensor| vit.encode(&Cubes::new(clip, grid, patch).unwrap(), &visible, None).unwrap();
+        let run =
+            |clip: &Tensor| vit.encode(&Cubes::new(clip, grid, patch).unwrap(), &visible, None, Mode::Eval).unwrap();
 
         // Token 1 is (0, 0, 1), token 6 is (1, 1, 0): everything else may change.
         let keep = Tensor::zeros([1, 4, 8, 8, 3], (Kind::Bool, Device::Cpu));

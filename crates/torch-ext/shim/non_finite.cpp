@@ -89,6 +89,9 @@ struct Finding {
   double value;
 };
 
+// Of the kinds of thread-local information only those for tests are not libtorch's own.
+constexpr auto kWatch = c10::DebugInfoKind::TEST_INFO;
+
 // libtorch hands this and the callbacks on to the threads in which a backward pass runs on a device.
 struct Watch : c10::DebugInfoBase {
   std::mutex mutex;
@@ -110,7 +113,7 @@ struct Watch : c10::DebugInfoBase {
   }
 
   const std::string* name_of(const at::Tensor& t) const {
-    if (!t.defined() || !t.has_storage()) return nullptr;
+    if (!t.defined() || !t.has_storage() || t.numel() == 0) return nullptr;
     const auto found = names.find(t.storage().data());
     return found == names.end() ? nullptr : &found->second;
   }
@@ -134,8 +137,7 @@ struct Watch : c10::DebugInfoBase {
   void wrote(const at::RecordFunction& fn, const at::Tensor& t, const Values& read, bool is_judged) {
     if (!t.defined() || !t.has_storage()) return;
     auto* storage = t.storage().unsafeGetStorageImpl();
-    if (made_here.count(storage) == 0)
-      made_here.emplace(storage, c10::weak_intrusive_ptr<c10::StorageImpl>(t.storage().getWeakStorageImpl()));
+    if (made_here.count(storage) == 0) made_here.emplace(storage, t.storage().getWeakStorageImpl());
     if (!is_judged) return;
     const auto values = values_of(t);
     if (values.badness > read.badness) found(Cause::kOperator, fn, values.value, near);
@@ -157,7 +159,7 @@ constexpr char kEvaluate[] = "autograd::engine::evaluate_function: ";
 // Runs f under the watch's lock, out of sight of every observer; a failure of f is kept for the end.
 template <class F>
 void with_watch(F f) {
-  auto* watch = static_cast<Watch*>(c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::TEST_INFO));
+  auto* watch = static_cast<Watch*>(c10::ThreadLocalDebugInfo::get(kWatch));
   if (watch == nullptr) return;
   at::RecordFunctionGuard unobserved(/*is_enabled=*/false);
   at::NoGradGuard no_grad;
@@ -247,7 +249,7 @@ struct Watching {
   at::CallbackHandle callback;
 
   explicit Watching(std::shared_ptr<Watch> w)
-      : watch(w), guard(c10::DebugInfoKind::TEST_INFO, w), callback(at::addThreadLocalCallback(callbacks())) {}
+      : watch(w), guard(kWatch, w), callback(at::addThreadLocalCallback(callbacks())) {}
   ~Watching() { at::removeCallback(callback); }
 };
 
@@ -260,7 +262,8 @@ int lv_watch_begin(at::Tensor* const* variables, const char* const* names, int n
   return guard([&] {
     auto watch = std::make_shared<Watch>();
     for (int i = 0; i < n; i++)
-      if (variables[i]->has_storage()) watch->names.emplace(variables[i]->storage().data(), names[i]);
+      if (variables[i]->has_storage() && variables[i]->numel() > 0)
+        watch->names.emplace(variables[i]->storage().data(), names[i]);
     *output = new Watching(std::move(watch));
   });
 }

@@ -13,7 +13,7 @@ pub(crate) use event::Image;
 use crate::{StepLog, TrainError};
 
 /// Start of every event file's name; what TensorBoard looks for is `tfevents`.
-pub(crate) const FILE_PREFIX: &str = "events.out.tfevents.";
+const FILE_PREFIX: &str = "events.out.tfevents.";
 
 /// Terms of the loss that tell whether features or codes collapse: they get a group of their own.
 const COLLAPSE_GAUGES: [&str; 4] = ["code_usage", "effective_rank", "feature_std", "perplexity"];
@@ -32,9 +32,9 @@ impl EventFile {
     /// # Errors
     /// [`TrainError::Io`].
     pub(crate) fn open_after(folder: &Path, step: u64) -> Result<Self, TrainError> {
-        let wall_secs = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         // A run that is resumed within the second, or after the clock was put back, still comes last.
-        let secs = newest_secs(folder)?.map_or(wall_secs, |newest| wall_secs.max(newest + 1));
+        let after_newest = newest_secs(folder)?.map_or(0, |newest| newest + 1);
+        let secs = after_newest.max(wall_secs() as u64);
         let path = folder.join(format!("{FILE_PREFIX}{secs:010}.{}.longvid", std::process::id()));
         let created = File::options().create_new(true).append(true).open(&path);
         let file = created.map_err(|source| TrainError::Io { doing: "create", path: path.clone(), source })?;
@@ -70,14 +70,18 @@ impl EventFile {
     }
 
     fn write(&mut self, step: u64, event: Event<'_>) -> Result<(), TrainError> {
-        let wall_secs = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let record = event.record(wall_secs, step);
+        let record = event.record(wall_secs(), step);
         self.file.write_all(&record).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: io::Error) -> TrainError {
         TrainError::write(&self.path, source)
     }
+}
+
+/// Seconds since 1970; 0 where the clock stands before that.
+fn wall_secs() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// Every number of a line of metrics under its tag; what was not counted is left out.

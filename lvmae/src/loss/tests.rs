@@ -1,6 +1,7 @@
 use nn::{Position, Recompute, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
 use tch::{Device, Kind, nn::VarStore};
+use torch_ext::{Precision, autocast, first_non_finite};
 
 use super::*;
 use crate::{CheckedLvmae, DecoderMask, EncoderMask, LvmaeConfig};
@@ -9,8 +10,14 @@ const GRID: Grid = Grid { t: 4, h: 4, w: 4 };
 const PATCH: Patch = Patch { t: 2, h: 4, w: 4 };
 
 fn checked(decoder_mask: DecoderMask, target: Target) -> CheckedLvmae {
-    let encoder =
-        VitConfig { width: 24, depth: 2, heads: 3, position: Position::Separable, recompute: Recompute::None };
+    let encoder = VitConfig {
+        width: 24,
+        depth: 2,
+        heads: 3,
+        position: Position::Separable,
+        recompute: Recompute::None,
+        drop_path: 0.0,
+    };
     LvmaeConfig {
         encoder,
         decoder: StackConfig { width: 18, depth: 2, heads: 3 },
@@ -27,7 +34,7 @@ struct Case {
     clip: Tensor,
     codes: Tensor,
     masks: Vec<ClipMask>,
-    _vs: VarStore,
+    vs: VarStore,
 }
 
 /// Two clips of noise, codes of width 5, an adaptive budget of 16 + 6 of 64 tokens.
@@ -42,7 +49,7 @@ fn case(target: Target) -> Case {
     let codes = Tensor::rand([2, 64, 5], (Kind::Float, Device::Cpu)) * 2 - 1;
     let priorities: Vec<f32> = (0..64).map(|i| ((i * 29) % 64) as f32).collect();
     let masks = (0..2).map(|item| checked.mask(Some(&priorities), (1, 0, item)).unwrap()).collect();
-    Case { model, clip, codes, masks, _vs: vs }
+    Case { model, clip, codes, masks, vs }
 }
 
 /// Overwrites the pixels of the tokens for which `pick` holds, in both clips.
@@ -69,7 +76,7 @@ fn a_hidden_pixel_reaches_no_prediction() {
     let predict = |clip: &Tensor| {
         let cubes = Cubes::new(clip, GRID, PATCH).unwrap();
         let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
-        model.forward(&cubes, &visible, &decoded).unwrap().values_bqc
+        model.forward(&cubes, &visible, &decoded, Mode::Eval).unwrap().values_bqc
     };
     let hidden = with_changed_tokens(&clip, |b, token| !masks[b].visible.contains(&token));
     assert!(predict(&clip).equal(&predict(&hidden)), "bit for bit");
@@ -97,7 +104,7 @@ fn the_loss_is_the_mean_over_decoded_tokens() {
         let Case { model, clip, codes, masks, .. } = case(target);
         let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
         let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
-        let predicted = model.forward(&cubes, &visible, &decoded).unwrap().values_bqc;
+        let predicted = model.forward(&cubes, &visible, &decoded, Mode::Eval).unwrap().values_bqc;
         let all = Tensor::arange(64, (Kind::Int64, Device::Cpu)).expand([2, -1], false);
         let targets = if target == Target::Codes { codes.copy() } else { cubes.targets(&all).unwrap() };
         let (mut sum, mut n) = (0.0, 0.0);
@@ -122,8 +129,29 @@ fn the_features_are_the_encoders_tokens_at_the_visible_places_without_a_gradient
     let features = model.loss(&clip, &masks, Targets::Codes(&codes)).unwrap().features.unwrap();
     let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
     let (visible, _) = model.indices(&cubes, &masks).unwrap();
-    let encoded = model.encoder().encode(&cubes, &visible, None).unwrap();
+    let encoded = model.encoder().encode(&cubes, &visible, None, Mode::Eval).unwrap();
     assert!(features.equal(&encoded) && encoded.requires_grad() && !features.requires_grad());
+}
+
+#[test]
+fn a_step_in_bf16_has_finite_f32_gradients_and_nearly_the_loss_of_f32() {
+    let Case { model, clip, codes, masks, vs } = case(Target::Codes);
+    let named: Vec<(String, Tensor)> = vs.variables().into_iter().collect();
+    let step = |precision| {
+        let run = || {
+            let loss = || model.loss(&clip, &masks, Targets::Codes(&codes)).unwrap().total;
+            let loss = autocast(Device::Cpu, precision, loss).unwrap();
+            loss.f_backward().unwrap();
+            loss
+        };
+        let (loss, found) = first_non_finite(&named, run).unwrap();
+        assert!(found.is_none(), "{found:?}");
+        assert_eq!(loss.kind(), Kind::Float);
+        loss.double_value(&[])
+    };
+    let (exact, rounded) = (step(Precision::F32), step(Precision::Bf16));
+    assert!(exact != rounded && (exact - rounded).abs() < 0.01 * exact, "{rounded} instead of {exact}");
+    assert!(named.iter().all(|(_, variable)| variable.grad().kind() == Kind::Float));
 }
 
 #[test]
@@ -131,8 +159,8 @@ fn the_order_of_the_queries_does_not_matter() {
     let Case { model, clip, masks, .. } = case(Target::Codes);
     let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
     let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
-    let straight = model.forward(&cubes, &visible, &decoded).unwrap().values_bqc;
-    let turned = model.forward(&cubes, &visible, &decoded.flip([1])).unwrap().values_bqc.flip([1]);
+    let straight = model.forward(&cubes, &visible, &decoded, Mode::Eval).unwrap().values_bqc;
+    let turned = model.forward(&cubes, &visible, &decoded.flip([1]), Mode::Eval).unwrap().values_bqc.flip([1]);
     let worst = (straight - turned).abs().max().double_value(&[]);
     assert!(worst < 1e-5, "{worst:e}");
 }

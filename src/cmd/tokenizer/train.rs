@@ -8,17 +8,21 @@ use tokenizer::Tokenizer;
 use train::{Drawn, Evidence, Loaded, Task};
 use video::{ClipSource, WINDOW_FRAMES};
 
-use super::draw::{Artist, Sketch, spread};
+use super::draw::{Artist, spread};
 use crate::album::Album;
 use crate::cli::TokenizerTrainArgs;
 use crate::clips::{self, ClipPlan};
 use crate::cmd::training::{Job, say};
 use crate::feed::ClipFeed;
 use crate::presets::{self, TokenizerPreset};
+use crate::report::picture::Picture;
 use crate::session::Session;
 
 /// Segments that are drawn on a schedule.
 const NUM_PICTURES: usize = 2;
+
+const CODE_USE_CAPTION: &str = "use of the codes of these segments: a row per channel, a column per level; dark is never, teal an even \
+                                share, yellow twice that or more";
 
 pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, config_toml): (TokenizerPreset, String) = presets::resolve(&args.run)?;
@@ -101,11 +105,15 @@ impl Task for TokenizerTask {
         let store = &self.feed.source().store;
         let artist =
             Artist { model: &self.model, geometry: self.geometry, keep_ratio: self.keep_ratio, device: self.device };
-        let mut drawn = Vec::new();
+        let (mut drawn, mut codes) = (Vec::new(), Vec::new());
         for segment in spread(NUM_PICTURES, store.segments().len()) {
-            let Sketch { id, picture, caption, .. } = artist.draw(store, segment)?;
-            drawn.push(self.album.add(&format!("tokens_{id}"), Some(step), &caption, &picture)?);
+            let sketch = artist.draw(store, segment)?;
+            let tag = format!("tokens_{}", sketch.id);
+            drawn.push(self.album.add(&tag, Some(step), &sketch.caption, &sketch.picture)?);
+            codes.extend(sketch.codes);
         }
+        let levels = Picture::code_use(&codes, self.model.levels())?;
+        drawn.push(self.album.add("code_use", Some(step), CODE_USE_CAPTION, &levels)?);
         Ok(drawn)
     }
 }

@@ -91,6 +91,13 @@ the same: command
 }
 
 #[test]
+fn where_a_command_writes_is_left_out_of_it() {
+    assert_eq!(without_place("a --out runs/x --clips b --resume"), "a --clips b");
+    assert_eq!(without_place("a --out 'my runs/of may' --clips 'c d'"), "a --clips 'c d'");
+    assert_eq!(without_place("a --clips b --out"), "a --clips b");
+}
+
+#[test]
 fn what_neither_run_recorded_is_not_said_to_be_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let old = r#"{"kind": "lvmae", "preset": "tiny", "version": "0.1.0", "command": "x", "device": "CPU",

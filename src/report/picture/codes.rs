@@ -10,7 +10,7 @@ const BRIGHTEST: f32 = 2.0;
 
 impl Picture {
     /// How the tokens spread over the levels of a finite scalar quantizer: one row per channel, one column per level.
-    /// Dark blue is a level without a token, green one with its even share, yellow one with twice that or more; grey is
+    /// Dark blue is a level without a token, teal one with its even share, yellow one with twice that or more; grey is
     /// beyond the channel's last level.
     ///
     /// * `codes` - of all tokens, in `0..K`; channel 0 is the fastest digit, as `vector_quantize::Fsq` counts
@@ -18,7 +18,6 @@ impl Picture {
     ///
     /// # Errors
     /// [`ReportError::CodeRange`]; [`ReportError::PictureSize`] without a channel or with too many levels.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for pictures on a schedule"))]
     pub(crate) fn code_use(codes: &[u32], levels: &[i64]) -> Result<Self, ReportError> {
         let num_codes: i64 = levels.iter().product();
         if let Some(code) = codes.iter().find(|code| i64::from(**code) >= num_codes) {

@@ -1,6 +1,9 @@
-//! In a process of its own with one test: the allocator is installed before the first tensor, and nobody else allocates.
+//! In a process of their own, one after the other: libtorch's allocator and generator belong to one test at a time.
+#![allow(clippy::unwrap_used)]
 
-use nn::{Recompute, Stack, StackConfig, additive_mask, layer_norm};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nn::{Mode, Recompute, Stack, StackConfig, additive_mask, layer_norm};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use torch_ext::{Precision, autocast, memory};
@@ -18,28 +21,39 @@ fn step(vs: &VarStore, stack: &Stack, precision: Precision, num_tokens: i64) -> 
     let base = memory::stats(Device::Cpu).unwrap().current_bytes;
     memory::reset_peak(Device::Cpu).unwrap();
     let loss = autocast(Device::Cpu, precision, || {
-        let y = stack.forward(x.shallow_clone(), Some(&mask)).unwrap().apply(&norm);
+        let y = stack.forward(x.shallow_clone(), Some(&mask), Mode::Train).unwrap().apply(&norm);
         (y * x.cos()).square().mean(Kind::Float)
     });
     let loss = loss.unwrap();
     loss.f_backward().unwrap();
     let peak = memory::stats(Device::Cpu).unwrap().peak_bytes - base;
+    (loss, sorted_grads(vs), peak)
+}
+
+/// Gradients of all variables in the order of their names, which are set to zero.
+fn sorted_grads(vs: &VarStore) -> Vec<Tensor> {
     let mut named: Vec<_> = vs.variables().into_iter().collect();
     named.sort_by(|a, b| a.0.cmp(&b.0));
-    let grads = named.into_iter().map(|(_, mut variable)| {
+    let take = |(_, mut variable): (String, Tensor)| {
         let grad = variable.grad().copy();
         variable.zero_grad();
         grad
-    });
-    let grads = grads.collect();
-    (loss, grads, peak)
+    };
+    named.into_iter().map(take).collect()
+}
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    memory::install().unwrap();
+    alone
 }
 
 #[test]
 fn a_step_in_bf16_is_near_that_in_f32_with_f32_gradients_and_memory_linear_in_tokens() {
-    memory::install().unwrap();
+    let _alone = alone();
     let vs = VarStore::new(Device::Cpu);
-    let stack = Stack::new(vs.root(), &CFG, Recompute::None).unwrap();
+    let stack = Stack::new(vs.root(), &CFG, Recompute::None, 0.0).unwrap();
     let (exact, exact_grads, _) = step(&vs, &stack, Precision::F32, 256);
     let (rounded, rounded_grads, _) = step(&vs, &stack, Precision::Bf16, 256);
     assert_eq!(rounded.kind(), Kind::Float);
@@ -60,9 +74,32 @@ fn a_step_in_bf16_is_near_that_in_f32_with_f32_gradients_and_memory_linear_in_to
     assert!((3.0..5.0).contains(&growth), "{growth}");
 
     let mut other = VarStore::new(Device::Cpu);
-    let again = Stack::new(other.root(), &CFG, Recompute::EveryBlock).unwrap();
+    let again = Stack::new(other.root(), &CFG, Recompute::EveryBlock, 0.0).unwrap();
     other.copy(&vs).unwrap();
     let (_, recomputed, fewer_bytes) = step(&other, &again, Precision::Bf16, 512);
     assert!(fewer_bytes < bytes);
     assert!(plain.iter().zip(&recomputed).all(|(a, b)| a.equal(b)), "gradients are bit-equal");
+}
+
+#[test]
+fn a_recomputed_part_drops_the_same_branches_again() {
+    let _alone = alone();
+    let cfg = StackConfig { depth: 5, ..CFG };
+    let x = Tensor::arange(8 * 4 * CFG.width, (Kind::Float, Device::Cpu)).sin().view([8, 4, CFG.width]);
+    let first = VarStore::new(Device::Cpu);
+    let plain = Stack::new(first.root(), &cfg, Recompute::None, 0.5).unwrap();
+    let grads = |vs: &VarStore, stack: &Stack, seed: i64| {
+        let x = x.copy().set_requires_grad(true);
+        tch::manual_seed(seed);
+        stack.forward(x, None, Mode::Train).unwrap().square().mean(Kind::Float).f_backward().unwrap();
+        sorted_grads(vs)
+    };
+    let want = grads(&first, &plain, 1);
+    assert!(grads(&first, &plain, 2).iter().zip(&want).any(|(a, b)| !a.equal(b)), "nothing was drawn");
+    for recompute in [Recompute::EveryBlock, Recompute::Every(2), Recompute::Every(3)] {
+        let mut vs = VarStore::new(Device::Cpu);
+        let stack = Stack::new(vs.root(), &cfg, recompute, 0.5).unwrap();
+        vs.copy(&first).unwrap();
+        assert!(grads(&vs, &stack, 1).iter().zip(&want).all(|(a, b)| a.equal(b)), "{recompute:?}");
+    }
 }
