@@ -22,7 +22,8 @@ impl Ema {
         let EmaConfig::Decay { decay } = config else { return Ok(None) };
         let weights = named(vs);
         let copy = |(name, value): (&String, &Tensor)| Ok((name.clone(), copy_of(value)?));
-        let averages = weights.iter().map(copy).collect::<Result<_, _>>().during("copying weights for their average")?;
+        let averages =
+            weights.iter().map(copy).collect::<Result<_, _>>().during("copying weights for their average")?;
         Ok(Some(Ema { decay, weights, averages }))
     }
 

@@ -241,7 +241,9 @@ pub enum TrainError {
         source: Box<NnError>,
     },
     /// The ranks lost each other: one died, hangs, or cannot be reached.
-    #[error("the ranks of this run lost each other; go on with --resume from the last checkpoint, with any number of ranks")]
+    #[error(
+        "the ranks of this run lost each other; go on with --resume from the last checkpoint, with any number of ranks"
+    )]
     Ranks(#[from] torch_ext::GroupError),
     /// Any other failure of libtorch within a step.
     #[error("step {step} failed")]
@@ -269,7 +271,9 @@ impl TrainError {
     pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => TrainError::DiskFull { path, source },
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                TrainError::DiskFull { path, source }
+            }
             _ => TrainError::Io { doing: "write", path, source },
         }
     }

@@ -46,12 +46,8 @@ impl Keeper {
         let [step, loss_sum, num_losses, num_skipped] =
             from_first(ranks, [step as f64, loss_sum, num_losses as f64, num_skipped as f64])?;
         ranks.broadcast(&state.values().map(Tensor::shallow_clone).collect::<Vec<_>>())?;
-        let progress = Progress {
-            step: step as u64,
-            loss_sum,
-            num_losses: num_losses as u64,
-            num_skipped: num_skipped as u64,
-        };
+        let progress =
+            Progress { step: step as u64, loss_sum, num_losses: num_losses as u64, num_skipped: num_skipped as u64 };
         Ok(Keeper { progress, files })
     }
 

@@ -43,7 +43,6 @@ mod tensorboard;
 mod trouble;
 pub mod weights;
 
-
 pub use config::{BatchSplit, EmaConfig, NonFinitePolicy, Precision, TrainConfig, TrainPlan};
 pub use ema::Ema;
 pub use error::TrainError;

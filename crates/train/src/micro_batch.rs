@@ -64,7 +64,8 @@ impl Sums {
 
     /// Means of the terms over the micro-batches, and the gauges of the last one's features.
     pub(crate) fn read_terms(&self, at: At) -> Result<Vec<(&'static str, f64)>, TrainError> {
-        let read = |value: &Tensor| f64::try_from(value).during("reading the loss's terms").map_err(|err| at.failed(err));
+        let read =
+            |value: &Tensor| f64::try_from(value).during("reading the loss's terms").map_err(|err| at.failed(err));
         let mut means: Vec<(&'static str, f64)> = Vec::new();
         for terms in &self.terms {
             for (name, value) in terms {

@@ -276,7 +276,8 @@ fn refuse_foreign_files(root: &Path) -> Result<(), TrainError> {
     };
     for entry in entries {
         let entry = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        let own = [LOCK, CONFIG, PICTURES, CHECKPOINTS].contains(&entry.trim_end_matches(".tmp")) || entry == "run.json.tmp";
+        let own =
+            [LOCK, CONFIG, PICTURES, CHECKPOINTS].contains(&entry.trim_end_matches(".tmp")) || entry == "run.json.tmp";
         if !own {
             return Err(TrainError::NotEmpty { path: root.to_owned(), entry });
         }

@@ -16,15 +16,8 @@ pub(crate) fn settings(origin: &str, text: &str) -> Result<BTreeMap<String, Stri
 
 /// Settings that a run may change when it goes on: what they alter is memory, pace and records, not what is computed
 /// (beyond the rounding of sums). Matched against every part of a dotted key.
-const FREE: [&str; 7] = [
-    "accumulate",
-    "recompute",
-    "non_finite",
-    "log_every",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "pictures_every",
-];
+const FREE: [&str; 7] =
+    ["accumulate", "recompute", "non_finite", "log_every", "checkpoint_every", "keep_checkpoints", "pictures_every"];
 
 fn is_bound(key: &str) -> bool {
     !key.split('.').any(|part| FREE.contains(&part))
@@ -79,7 +72,8 @@ mod tests {
 
     #[test]
     fn what_a_run_may_change_on_its_way_is_neither_hashed_nor_named() {
-        let before = settings("a", "train.accumulate = 1\ntrain.steps = 9\ntrain.non_finite.kind = \"stop\"\n").unwrap();
+        let before =
+            settings("a", "train.accumulate = 1\ntrain.steps = 9\ntrain.non_finite.kind = \"stop\"\n").unwrap();
         let after = settings("b", "train.accumulate = 4\ntrain.steps = 9\ntrain.non_finite.kind = \"skip\"\n").unwrap();
         assert_eq!(hash(&before), hash(&after));
         assert_eq!(differences(&before, &after), "");

@@ -92,8 +92,11 @@ impl Trouble<'_> {
     /// Writes the micro-batch and what is known of it into the run folder.
     fn save(&self, culprit: Option<&str>, evidence: &Evidence) -> Result<PathBuf, TrainError> {
         let folder = self.run.root().join("trouble").join(format!("step_{:09}_rank_{}", self.at.step, self.rank));
-        fs::create_dir_all(&folder)
-            .map_err(|source| TrainError::Io { doing: "create", path: folder.clone(), source })?;
+        fs::create_dir_all(&folder).map_err(|source| TrainError::Io {
+            doing: "create",
+            path: folder.clone(),
+            source,
+        })?;
         let (what, value) = self.what();
         let value = value.to_string();
         let record = Record { step: self.at.step, what, value, culprit, clips: &evidence.clips };

@@ -10,9 +10,9 @@ use tch::nn::{self, Module};
 use tch::{Device, Kind, Tensor};
 
 use super::*;
+use crate::checkpoint::Checkpoints;
 use crate::config::example;
 use crate::run_dir::tests::info;
-use crate::checkpoint::Checkpoints;
 use crate::{Drawn, EmaConfig, Evidence, Loaded, NonFinitePolicy, Start, TrainConfig, TrainError};
 
 /// A small net with fixed first weights, and how it is trained.
