@@ -115,7 +115,7 @@ fn end_with_launcher(interrupt: &AtomicBool) -> anyhow::Result<()> {
         use rustix::process::{Signal, getppid, set_parent_process_death_signal};
         set_parent_process_death_signal(Some(Signal::TERM)).context("cannot watch the launcher")?;
         // It may have ended before we asked.
-        interrupt.store(getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(launcher), Ordering::Relaxed);
+        interrupt.fetch_or(getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(launcher), Ordering::Relaxed);
     }
     Ok(())
 }

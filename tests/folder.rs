@@ -147,7 +147,8 @@ impl Folder {
         Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts"))
     }
 
-    fn command(&self, words: &str) -> Command {
+    /// The program in this folder, not started yet.
+    pub(crate) fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longvid"));
         command.current_dir(&self.root).args(words.split_whitespace()).stdin(Stdio::null());
         // Tests run beside each other: more threads than cores wait for one another.

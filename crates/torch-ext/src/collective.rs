@@ -49,7 +49,8 @@ pub struct Rendezvous {
     pub store: StoreHost,
     /// The network interface to use; `None` for the one that leads to rank 0.
     pub interface: Option<String>,
-    /// How long ranks wait for each other: to join, and in every exchange.
+    /// How long ranks wait for each other: to join, and in every exchange. More than the longest that one of them does
+    /// alone in between.
     pub timeout: Duration,
 }
 

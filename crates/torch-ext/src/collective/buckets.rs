@@ -33,20 +33,35 @@ pub(super) fn reduce(to: &Connected, reduction: Reduction, tensors: &[Tensor], d
 /// In the order of the list: a bucket is closed when the next tensor of its type and device would overfill it. A tensor
 /// larger than a bucket has one of its own.
 fn plan(tensors: &[Tensor], bucket_bytes: usize) -> Vec<Vec<Tensor>> {
-    let mut buckets: Vec<(Kind, Device, usize, Vec<Tensor>)> = Vec::new();
+    let mut buckets: Vec<Vec<Tensor>> = Vec::new();
+    let mut open: Vec<Open> = Vec::new();
     for tensor in tensors.iter().filter(|tensor| tensor.numel() > 0) {
         let (kind, device) = (tensor.kind(), tensor.device());
         let bytes = tensor.numel() * kind.elt_size_in_bytes();
-        let last = buckets.iter_mut().rev().find(|bucket| (bucket.0, bucket.1) == (kind, device));
-        match last {
-            Some((_, _, held, members)) if *held + bytes <= bucket_bytes => {
-                *held += bytes;
-                members.push(tensor.detach());
+        match open.iter_mut().find(|open| (open.kind, open.device) == (kind, device)) {
+            Some(open) if open.bytes + bytes <= bucket_bytes => {
+                open.bytes += bytes;
+                buckets[open.index].push(tensor.detach());
             }
-            _ => buckets.push((kind, device, bytes, vec![tensor.detach()])),
+            full => {
+                let fresh = Open { kind, device, bytes, index: buckets.len() };
+                match full {
+                    Some(full) => *full = fresh,
+                    None => open.push(fresh),
+                }
+                buckets.push(vec![tensor.detach()]);
+            }
         }
     }
-    buckets.into_iter().map(|(_, _, _, members)| members).collect()
+    buckets
+}
+
+/// The bucket that tensors of a type and device go to.
+struct Open {
+    kind: Kind,
+    device: Device,
+    bytes: usize,
+    index: usize,
 }
 
 fn start(to: &Connected, reduction: Reduction, members: Vec<Tensor>) -> Result<Bucket, Error> {

@@ -55,8 +55,10 @@ fn absent(found: impl Iterator<Item = (usize, Delivery)>) -> Option<(Ranks, Loss
     causes.into_iter().find(|(ranks, _)| !ranks.is_empty()).map(|(ranks, how)| (Ranks(ranks), how))
 }
 
+/// Writes to all who can read it. Whoever was only late learns what was made of it.
 fn tell(letters: &LetterBox, ranks: Ranks, how: Loss) -> GroupError {
-    for other in letters.others().filter(|rank| !ranks.0.contains(rank)) {
+    let is_late = matches!(how, Loss::Silent { .. });
+    for other in letters.others().filter(|rank| is_late || !ranks.0.contains(rank)) {
         letters.send(other, &Letter::Lost { ranks: ranks.clone(), how });
     }
     GroupError::Lost { ranks, how }

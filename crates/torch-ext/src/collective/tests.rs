@@ -1,4 +1,5 @@
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::fd::IntoRawFd as _;
 use std::process::{Child, Command, Stdio};
 
 use tch::{Device, Kind, nn};
@@ -18,9 +19,9 @@ fn child_of_the_rank_tests() {
         port: port.parse().unwrap(),
         rank: rank.parse().unwrap(),
         num_ranks: num_ranks.parse().unwrap(),
-        store: StoreHost::Rank0,
+        store: if scene == "outside" { StoreHost::Outside { attempt: 2 } } else { StoreHost::Rank0 },
         interface: None,
-        timeout: Duration::from_secs(if scene == "silent" || scene == "absent" { 2 } else { 60 }),
+        timeout: Duration::from_secs(if ["silent", "late", "absent"].contains(&scene) { 2 } else { 60 }),
     };
     let began = Instant::now();
     let outcome = Group::connect(&at).and_then(|group| {
@@ -42,6 +43,11 @@ fn play(scene: &str, group: &Group) -> Result<(), GroupError> {
         // Rank 1 is killed from outside while the others wait for it.
         "killed" if rank == 1 => wait_forever(),
         "silent" if rank == 1 => wait_forever(),
+        // Comes once the others have given it up.
+        "late" if rank == 1 => {
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            group.barrier()
+        }
         // Rank 2 notices long after the others have gone.
         "killed" if rank == 2 => {
             std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
@@ -233,6 +239,32 @@ fn a_rank_that_hangs_is_named_after_the_timeout() {
     expect_all(ranks, "error rank 1 did not answer for 2 s");
     hung.child.kill().unwrap();
     hung.child.wait().unwrap();
+}
+
+#[test]
+fn a_rank_that_comes_too_late_learns_that_it_was_given_up() {
+    let mut ranks = start("late", 3);
+    let late = ranks.remove(1);
+    ranks.push(late);
+    expect_all(ranks, "error rank 1 did not answer for 2 s");
+}
+
+#[test]
+fn ranks_meet_in_a_store_that_none_of_them_serves_and_that_remembers_an_earlier_attempt() {
+    let served = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = served.local_addr().unwrap().port();
+    let address = gloo::StoreAddress { host: "127.0.0.1", port, prefix: "longvid/1" };
+    let store = gloo::Store::open(&address, Some(served.into_raw_fd()), Duration::from_secs(60)).unwrap();
+    for (key, left_over) in [("letters/0", "127.0.0.1:1"), ("letters/1", "127.0.0.1:2"), ("absent", "1")] {
+        store.set(key, left_over).unwrap();
+    }
+    let ranks = [0, 1].map(|rank| {
+        let mut rank = Rank::start(rank, 2, (port, "outside"));
+        rank.child.stdin.take();
+        rank
+    });
+    let said = ranks.map(|mut rank| (rank.says(), rank.end().0));
+    assert_eq!(said, [(); 2].map(|()| ("joined".to_owned(), "done".to_owned())));
 }
 
 #[test]
