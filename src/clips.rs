@@ -14,7 +14,6 @@ use video::{
 };
 
 use crate::exit::BadInput;
-use crate::session::num_cores;
 
 /// Which clips a training step sees: a pure function of the step. Every segment comes once per epoch, in an order and at
 /// a place in its timeline that (seed, epoch, segment) decide; where the augmentation repeats, it comes as several clips of
@@ -135,9 +134,9 @@ impl ClipPlan {
     }
 }
 
-/// One loading thread per core; few steps ahead, since a batch of 128-frame clips is large.
+/// One loading thread for each that computes; few steps ahead, since a batch of 128-frame clips is large.
 pub(crate) fn loader_options() -> LoaderOptions {
-    LoaderOptions { num_workers: num_cores() as usize, prefetch_steps: 3, max_bytes: 2 << 30 }
+    LoaderOptions { num_workers: tch::get_num_threads().max(1) as usize, prefetch_steps: 3, max_bytes: 2 << 30 }
 }
 
 /// Opens a clip store to read.

@@ -5,8 +5,8 @@ use lvmae::{CheckedLvmae, DecoderMask, Lvmae};
 use nn::{Losses, Target, Targets};
 use rand::RngExt as _;
 use spec::{ClipGeometry, Purpose, rng_for};
-use tch::{Device, Kind, Tensor};
 use tch::nn::Path;
+use tch::{Device, Kind, Tensor};
 use vector_quantize::Fsq;
 use video::{LoadedClip, TokenHeader};
 

@@ -29,7 +29,7 @@ impl Arvideo {
             ("mse_last", of_block(error_bqc.size()[1] - size)),
             ("explained", explained),
         ];
-        Ok(Losses { terms, total: mse, features })
+        Ok(Losses { terms, total: mse, features, codes: None })
     }
 }
 

@@ -20,7 +20,7 @@ impl Lvmae {
         let predicted = self.forward(&cubes, &visible_bv, &decoded_bq, Mode::Train)?;
         let Regression { mse, explained, .. } = targets.regress(&cubes, &decoded_bq, &predicted.values_bqc)?;
         let terms = vec![("mse", mse.detach()), ("explained", explained)];
-        Ok(Losses { terms, total: mse, features: Some(predicted.features_bvd.detach()) })
+        Ok(Losses { terms, total: mse, features: Some(predicted.features_bvd.detach()), codes: None })
     }
 
     /// Visible and decoded tokens of a batch, `[B, V]` and `[B, Q]` int64 on the clip's device.

@@ -73,8 +73,7 @@ fn train_encoder(
     let quantizer = method.quantizer(source.tokens.as_deref().map(video::TokenStore::header))?;
     let frames_per_clip = geometry.num_frames() as u64;
     let clip_plan = ClipPlan::new(&source, geometry.num_frames() as usize, (plan.seed(), plan.batch()))?;
-    let job =
-        Job { kind: method.kind(), args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
+    let job = Job { kind: method.kind(), args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
     let run = job.open(session, &source)?;
 
     tch::manual_seed(plan.seed() as i64);

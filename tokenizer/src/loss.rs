@@ -1,6 +1,5 @@
-use nn::{During, Losses};
+use nn::{Codes, During, Losses};
 use tch::{Kind, TchError, Tensor};
-use vector_quantize::usage;
 
 use crate::{LossConfig, Recon, TokenizerError};
 
@@ -20,15 +19,13 @@ pub(crate) struct Forward {
 
 /// Reconstruction error, plus the same error between differences of adjacent frames where it has a weight.
 pub(crate) fn losses(forward: &Forward, config: &LossConfig, num_codes: i64) -> Result<Losses, TokenizerError> {
-    let spread = usage(&forward.codes, num_codes)?;
+    let codes = Codes { codes: forward.codes.shallow_clone(), codebook_size: num_codes };
     let build = || {
         let error = forward.output.f_sub(&forward.frames)?;
         let recon = distance(&error, config.recon)?;
         let mut terms = vec![
             ("recon", recon.f_detach()?),
             ("psnr_db", psnr_db(&forward.output, &forward.frames)?),
-            ("code_usage", spread.used_share),
-            ("perplexity", spread.perplexity),
             ("kept_share", forward.mask.f_detach()?.f_mean(Kind::Float)?),
             ("score_mean", forward.scores.f_detach()?.f_mean(Kind::Float)?),
             ("score_std", forward.scores.f_detach()?.f_std(false)?),
@@ -40,7 +37,7 @@ pub(crate) fn losses(forward: &Forward, config: &LossConfig, num_codes: i64) -> 
             terms.push(("frame_diff", diff.f_detach()?));
             total = total.f_add(&diff.f_mul_scalar(config.frame_diff_weight)?)?;
         }
-        Ok(Losses { total, terms, features: None })
+        Ok(Losses { total, terms, features: None, codes: Some(codes) })
     };
     Ok(build().during("the tokenizer's loss")?)
 }
@@ -96,8 +93,9 @@ mod tests {
         assert_near(got.total.double_value(&[]), 0.3);
         // Clamped, the first error is 0: mse = 0.25 / 4, PSNR = 10 log10(4 * 16) = 18.0618.
         assert_near(term(&got, "psnr_db"), 10.0 * 64.0_f64.log10());
-        assert_near(term(&got, "code_usage"), 0.25);
-        assert_near(term(&got, "perplexity"), 2.0);
+        let codes = got.codes.as_ref().unwrap();
+        assert_eq!(Vec::<i64>::try_from(codes.codes.flatten(0, -1)).unwrap(), [0, 3]);
+        assert_eq!(codes.codebook_size, 8);
         assert_near(term(&got, "kept_share"), 1.0);
         assert_near(term(&got, "score_mean"), 2.0);
         assert_near(term(&got, "score_std"), 1.0);

@@ -56,8 +56,8 @@ impl Tokenizer {
     }
 
     /// One training step's loss over a batch of windows: encode, score, set all but the top tokens to 0, quantize, decode,
-    /// compare. Reports `recon`, `psnr_db`, `code_usage`, `perplexity`, `kept_share`, `score_mean`, `score_std`, and
-    /// `frame_diff` where it has a weight.
+    /// compare. Reports `recon`, `psnr_db`, `kept_share`, `score_mean`, `score_std`, `frame_diff` where it has a weight, and
+    /// the codes of all tokens, those set to 0 included.
     ///
     /// * `clip_bthwc` - `[B, 16, H, W, 3]` u8
     ///

@@ -1,6 +1,6 @@
 use tch::{Kind, TchError, Tensor};
 
-use crate::{During, NnError, expect_shape};
+use crate::{Codes, During, NnError, expect_shape};
 
 /// Tokens that are looked at; more change neither gauge much, and the eigenvalues cost their cube.
 const MAX_TOKENS: i64 = 1024;
@@ -31,6 +31,33 @@ pub fn gauges(features_bnd: &Tensor) -> Result<Vec<(&'static str, Tensor)>, NnEr
         Ok(vec![("feature_std", std), ("effective_rank", effective_rank(&z_nd)?)])
     };
     tch::no_grad(measure).during("the collapse gauges")
+}
+
+/// How often each code occurs, `[K]` f64: such counts add up over batches.
+///
+/// # Errors
+/// [`NnError::Torch`] for a negative code, [`NnError::OutOfMemory`].
+pub fn code_counts(codes: &Codes) -> Result<Tensor, NnError> {
+    let count =
+        || codes.codes.f_flatten(0, -1)?.f_bincount(None::<&Tensor>, codes.codebook_size)?.f_to_kind(Kind::Double);
+    count().during("counting codes")
+}
+
+/// How a codebook is used, from counts `[K]`: scalars by name, for the log.
+///
+/// `code_usage`: share of the codes that occur, `0..=1`. `perplexity`: `exp(-sum p ln p)` over the codes' frequencies p,
+/// `1..=K`: the number of codes that, used evenly, would be as unpredictable. Without any code both are 0 and 1.
+///
+/// # Errors
+/// [`NnError::Torch`], [`NnError::OutOfMemory`].
+pub fn code_gauges(counts_k: &Tensor) -> Result<Vec<(&'static str, f64)>, NnError> {
+    let measure = || {
+        let used = f64::try_from(counts_k.f_gt(0.0)?.f_to_kind(Kind::Double)?.f_mean(Kind::Double)?)?;
+        let p = counts_k.f_div(&counts_k.f_sum(Kind::Double)?.f_clamp_min(1.0)?)?;
+        let entropy = -f64::try_from(p.f_xlogy(&p)?.f_sum(Kind::Double)?)?;
+        Ok(vec![("code_usage", used), ("perplexity", entropy.exp())])
+    };
+    measure().during("the codebook gauges")
 }
 
 /// At most [`MAX_TOKENS`] tokens, evenly spread, `[N, D]` f64.

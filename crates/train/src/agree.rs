@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use torch_ext::{Group, GroupError};
 
+use crate::TrainError;
+use crate::at::At;
+use crate::micro_batch::Sums;
+
 /// What all ranks know after forward and backward.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Agreed {
@@ -21,15 +25,19 @@ pub(crate) fn agree(ranks: &Group, loss: f64, interrupted: bool) -> Result<Agree
     Ok(Agreed { loss: loss / ranks.num_ranks() as f64, interrupted: interrupted > 0.0 })
 }
 
-/// Means of named values, which have the same names on all ranks.
-pub(crate) fn mean_terms(
-    ranks: &Group,
-    terms: Vec<(&'static str, f64)>,
-) -> Result<BTreeMap<&'static str, f64>, GroupError> {
-    let (names, mut values): (Vec<_>, Vec<f64>) = terms.into_iter().unzip();
+/// What the log tells of a step beside its loss: the terms' means over micro-batches and ranks, and how the codebook is
+/// used by all of them together.
+pub(crate) fn terms_of_all(ranks: &Group, at: At, sums: &Sums) -> Result<BTreeMap<&'static str, f64>, TrainError> {
+    // A rank whose loss is not finite has fewer: the step is not taken, and nothing is told of it.
+    let (names, mut values): (Vec<_>, Vec<f64>) = sums.read_terms(at)?.into_iter().unzip();
     ranks.sum_values(&mut values)?;
     let num_ranks = ranks.num_ranks() as f64;
-    Ok(names.into_iter().zip(values.into_iter().map(|sum| sum / num_ranks)).collect())
+    let mut terms: BTreeMap<_, _> = names.into_iter().zip(values.into_iter().map(|sum| sum / num_ranks)).collect();
+    if let Some(counts_k) = sums.count_codes().map_err(|err| at.failed(err))? {
+        ranks.sum(std::slice::from_ref(&counts_k))?;
+        terms.extend(nn::code_gauges(&counts_k).map_err(|err| at.failed(err))?);
+    }
+    Ok(terms)
 }
 
 /// The first rank's values.

@@ -279,12 +279,13 @@ impl TrainError {
     }
 }
 
-/// A size for people: GiB or "an unknown amount".
+/// A size for people: MiB, GiB or "an unknown amount".
 struct Size(Option<i64>);
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
+            Some(bytes) if bytes < 1 << 30 => write!(f, "{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
             Some(bytes) => write!(f, "{:.2} GiB", bytes as f64 / f64::from(1 << 30)),
             None => write!(f, "an unknown amount"),
         }
@@ -305,8 +306,8 @@ mod tests {
             in_use_bytes: Some(1 << 29),
             source: Box::new(source),
         };
-        let want = "step 3 ran out of memory: 0.25 GiB more were asked for while tensors held 3.00 GiB at the peak, 0.50 \
-                    GiB of them for weights, gradients and optimizer";
+        let want = "step 3 ran out of memory: 256.0 MiB more were asked for while tensors held 3.00 GiB at the peak, 512.0 \
+                    MiB of them for weights, gradients and optimizer";
         assert_eq!(error.to_string(), want);
     }
 }

@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tch::nn::VarStore;
 use torch_ext::Group;
 
-use crate::agree::{agree, mean_terms};
+use crate::agree::{agree, terms_of_all};
 use crate::at::At;
 use crate::caught::catch;
 use crate::keeper::Keeper;
@@ -110,7 +111,8 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
         meter.add(began.elapsed().as_secs_f64(), loaded.wait_secs);
 
         if plan.logs_at(step) || !grad_norm.is_finite() {
-            let terms = mean_terms(ranks, sums.read_terms(at)?).map_err(TrainError::Ranks)?;
+            let taken = grad_norm.is_finite();
+            let terms = if taken { terms_of_all(ranks, at, &sums)? } else { BTreeMap::new() };
             let Pace { step_secs, wait_secs, peak_bytes } = meter.restart();
             let frames_per_sec = frames_per_step as f64 / step_secs;
             let (loss, skipped) = (agreed.loss, keeper.progress.num_skipped);

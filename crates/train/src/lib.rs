@@ -55,5 +55,5 @@ pub use optimizer::{AdamW, AdamWConfig, decays};
 pub use run_dir::{Provenance, Resumption, RunDir, RunInfo, RunRecord, Start};
 pub use run_end::{RunEnd, is_running};
 pub use schedule::Schedule;
-pub use trial::trial_step;
 pub use task::{Drawn, Evidence, Loaded, Task};
+pub use trial::trial_step;

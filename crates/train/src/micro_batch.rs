@@ -1,4 +1,4 @@
-use nn::{During, Losses, NnError};
+use nn::{Codes, During, Losses, NnError};
 use rand::Rng as _;
 use spec::{Purpose, rng_for};
 use tch::{Device, Tensor};
@@ -38,6 +38,8 @@ pub(crate) struct Sums {
     terms: Vec<Vec<(&'static str, Tensor)>>,
     /// What the encoder made of the last one.
     features: Option<Tensor>,
+    /// Codes of each, not counted yet.
+    codes: Vec<Codes>,
 }
 
 impl Sums {
@@ -49,7 +51,7 @@ impl Sums {
         share: f64,
         loss: impl FnOnce() -> Result<Losses, E>,
     ) -> Result<(), E> {
-        let Losses { total, terms, features } = loss()?;
+        let Losses { total, terms, features, codes } = loss()?;
         let value = f64::try_from(&total).during("reading the loss").map_err(|err| at.failed(err))?;
         self.loss += share * value;
         if !value.is_finite() {
@@ -59,7 +61,21 @@ impl Sums {
         backward().during("backward").map_err(|err| at.failed(err))?;
         self.terms.push(terms);
         self.features = features;
+        self.codes.extend(codes);
         Ok(())
+    }
+
+    /// How often each code occurs in all of them, `[K]`; `None` without a codebook.
+    pub(crate) fn count_codes(&self) -> Result<Option<Tensor>, NnError> {
+        let mut sum: Option<Tensor> = None;
+        for codes in &self.codes {
+            let counts = nn::code_counts(codes)?;
+            sum = Some(match sum {
+                None => counts,
+                Some(sum) => sum.f_add(&counts).during("counting codes")?,
+            });
+        }
+        Ok(sum)
     }
 
     /// Means of the terms over the micro-batches, and the gauges of the last one's features.

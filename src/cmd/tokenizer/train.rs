@@ -72,8 +72,7 @@ fn train_tokenizer(
     let source = ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment };
     let clip_plan = ClipPlan::new(&source, WINDOW_FRAMES, (plan.seed(), plan.batch()))?;
     let frames_per_clip = WINDOW_FRAMES as u64;
-    let job =
-        Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
+    let job = Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
     let run = job.open(session, &source)?;
 
     tch::manual_seed(plan.seed() as i64);

@@ -4,7 +4,6 @@ use std::io::Write as _;
 
 use tch::Device;
 use torch_ext::memory;
-use train::TrainError;
 
 use crate::exit::one_line;
 use crate::session::Session;
@@ -88,15 +87,9 @@ fn peak(device: Device) -> String {
     peak.map_or_else(String::new, |bytes| format!(" ({:.2} GiB at the peak)", bytes as f64 / (1u64 << 30) as f64))
 }
 
+/// By the words: the types that carry it are those of every crate that computes.
 fn is_out_of_memory(err: &anyhow::Error) -> bool {
-    let is_train = |cause: &TrainError| matches!(cause, TrainError::OutOfMemory { .. });
-    let is_nn = |cause: &nn::NnError| matches!(cause, nn::NnError::OutOfMemory { .. });
-    let is_ext = |cause: &torch_ext::Error| matches!(cause, torch_ext::Error::OutOfMemory { .. });
-    err.chain().any(|cause| {
-        cause.downcast_ref().is_some_and(is_train)
-            || cause.downcast_ref().is_some_and(is_nn)
-            || cause.downcast_ref().is_some_and(is_ext)
-    })
+    err.chain().any(|cause| torch_ext::is_out_of_memory(&cause.to_string()))
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl<L: Fn(u64, &nn::Sequential, &Tensor) -> Tensor> Task for Lesson<'_, L> {
     fn loss(&mut self, (step, x): &Self::Batch) -> Result<Losses, TrainError> {
         let total = (self.loss)(*step, self.net, x);
         let terms = vec![("half", total.detach() * 0.5)];
-        Ok(Losses { total, terms, features: None })
+        Ok(Losses { total, terms, features: None, codes: None })
     }
 
     fn evidence(&self, (step, x): &Self::Batch) -> Evidence {
