@@ -18,7 +18,7 @@ pub(crate) struct Agreed {
 }
 
 /// Means of this step's losses, and whether to stop after it.
-pub(crate) fn agree(ranks: &Group, loss: f64, interrupted: bool) -> Result<Agreed, GroupError> {
+pub(crate) fn agree(ranks: &Group, loss: f64, interrupted: bool) -> Result<Agreed, TrainError> {
     let mut values = [loss, f64::from(u8::from(interrupted))];
     ranks.sum_values(&mut values)?;
     let [loss, interrupted] = values;

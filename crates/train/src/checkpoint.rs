@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::named::copy_all;
 use crate::tensor_file::{self, Label, TensorFile};
-use crate::{NamedTensors, RunDir, TrainError, atomic, settings};
+use crate::{NamedTensors, RunDir, StepLog, TrainError, atomic, settings};
 
 mod writer;
 
@@ -35,10 +35,20 @@ impl Progress {
         if self.num_losses == 0 { f64::INFINITY } else { self.loss_sum / self.num_losses as f64 }
     }
 
-    /// Takes the loss of a step in.
-    pub(crate) fn add(&mut self, loss: f64) {
-        self.loss_sum += loss;
-        self.num_losses += 1;
+    /// Takes a step in.
+    ///
+    /// * `loss` - its loss; `None` when it was skipped
+    pub(crate) fn add(&mut self, step: u64, loss: Option<f64>) {
+        self.step = step;
+        if let Some(loss) = loss {
+            self.loss_sum += loss;
+            self.num_losses += 1;
+        }
+    }
+
+    /// The line of metrics of the step just taken in, with what is known here.
+    pub(crate) fn log(&self, loss: f64) -> StepLog {
+        StepLog { step: self.step, loss, skipped: self.num_skipped, ..StepLog::default() }
     }
 
     /// Begins a new mean, after a scheduled checkpoint.

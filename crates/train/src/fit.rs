@@ -9,7 +9,7 @@ use crate::agree::{agree, terms_of_all};
 use crate::at::At;
 use crate::caught::catch;
 use crate::keeper::Keeper;
-use crate::meter::{Meter, Pace};
+use crate::meter::Meter;
 use crate::micro_batch::{MicroBatch, Sums};
 use crate::trouble::Trouble;
 use crate::{AdamW, Ema, NamedTensors, RunDir, StepLog, Task, TrainError, TrainPlan, named};
@@ -75,59 +75,38 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
         let learning_rate = plan.schedule().learning_rate(step);
 
         let loaded = catch("making the batch", || task.next(step)).map_err(|caught| at.caught(caught))??;
-        let place = |i| MicroBatch {
-            run_seed: plan.seed(),
-            step,
-            index: (ranks.rank() * split.accumulate + i) as u64,
-            device: vs.device(),
-            precision,
-        };
+        let first = ranks.rank() * split.accumulate;
+        let place = |i| MicroBatch { run_seed: plan.seed(), index: (first + i) as u64, at, precision };
         optimizer.zero_grad().map_err(|err| at.failed(err))?;
         let mut sums = Sums::default();
         for (i, batch) in loaded.micro_batches.iter().enumerate() {
-            let compute = || sums.add(at, 1.0 / split.accumulate as f64, || place(i).compute(|| task.loss(batch)));
+            let compute = || sums.add(place(i), 1.0 / split.accumulate as f64, || task.loss(batch));
             catch("forward", compute).map_err(|caught| at.caught(caught))??;
             if !sums.loss.is_finite() {
                 break;
             }
         }
-        let agreed = agree(ranks, sums.loss, interrupt.load(Ordering::Relaxed)).map_err(TrainError::Ranks)?;
+        let agreed = agree(ranks, sums.loss, interrupt.load(Ordering::Relaxed))?;
         let mut grad_norm = f64::NAN;
         if agreed.loss.is_finite() {
             ranks.mean(&optimizer.gradients()).map_err(TrainError::Ranks)?;
             grad_norm = optimizer.clip_grad_norm(plan.clip_grad_norm()).map_err(|err| at.failed(err))?;
         }
-        keeper.progress.step = step;
-        if grad_norm.is_finite() {
+        let taken = grad_norm.is_finite();
+        if taken {
             optimizer.step(learning_rate).map_err(|err| at.failed(err))?;
-            if let Some(ema) = &mut ema {
-                ema.update(step).map_err(|err| at.failed(err))?;
-            }
-            keeper.progress.add(agreed.loss);
+            ema.as_mut().map_or(Ok(()), |ema| ema.update(step)).map_err(|err| at.failed(err))?;
         } else {
             let trouble = Trouble { at, loss: agreed.loss, grad_norm, vs, run, rank: ranks.rank() };
             trouble.follow(plan.non_finite(), &mut keeper.progress, task, (&loaded.micro_batches, place))?;
         }
+        keeper.progress.add(step, Some(agreed.loss).filter(|_| taken));
         meter.add(began.elapsed().as_secs_f64(), loaded.wait_secs);
 
-        if plan.logs_at(step) || !grad_norm.is_finite() {
-            let taken = grad_norm.is_finite();
+        if plan.logs_at(step) || !taken {
             let terms = if taken { terms_of_all(ranks, at, &sums)? } else { BTreeMap::new() };
-            let Pace { step_secs, wait_secs, peak_bytes } = meter.restart();
-            let frames_per_sec = frames_per_step as f64 / step_secs;
-            let (loss, skipped) = (agreed.loss, keeper.progress.num_skipped);
-            let log = StepLog {
-                step,
-                loss,
-                terms,
-                learning_rate,
-                grad_norm,
-                skipped,
-                step_secs,
-                wait_secs,
-                frames_per_sec,
-                peak_bytes,
-            };
+            let known = StepLog { terms, learning_rate, grad_norm, ..keeper.progress.log(agreed.loss) };
+            let log = meter.restart(known, frames_per_step);
             keeper.log(&log)?;
             on_log(&log);
         }

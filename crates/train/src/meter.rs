@@ -1,19 +1,14 @@
 use tch::Device;
 use torch_ext::memory;
 
+use crate::StepLog;
+
 /// Sums up time since the last line of metrics. The memory peak is the process's own counter, started anew here.
 pub(crate) struct Meter {
     device: Device,
     num_steps: u64,
     step_secs: f64,
     wait_secs: f64,
-}
-
-/// Means and peak since the last line of metrics.
-pub(crate) struct Pace {
-    pub(crate) step_secs: f64,
-    pub(crate) wait_secs: f64,
-    pub(crate) peak_bytes: Option<i64>,
 }
 
 impl Meter {
@@ -29,12 +24,15 @@ impl Meter {
         self.wait_secs += wait_secs;
     }
 
-    pub(crate) fn restart(&mut self) -> Pace {
+    /// Completes a line of metrics by pace and peak since the last one, and starts anew.
+    ///
+    /// * `frames_per_step` - of all ranks together
+    pub(crate) fn restart(&mut self, known: StepLog, frames_per_step: u64) -> StepLog {
         let num_steps = self.num_steps.max(1) as f64;
         // The counter stands at zero where it was not installed.
         let peak_bytes = memory::stats(self.device).ok().map(|stats| stats.peak_bytes).filter(|bytes| *bytes > 0);
-        let pace = Pace { step_secs: self.step_secs / num_steps, wait_secs: self.wait_secs / num_steps, peak_bytes };
+        let (step_secs, wait_secs) = (self.step_secs / num_steps, self.wait_secs / num_steps);
         *self = Meter::start(self.device);
-        pace
+        StepLog { step_secs, wait_secs, frames_per_sec: frames_per_step as f64 / step_secs, peak_bytes, ..known }
     }
 }

@@ -9,7 +9,7 @@ use crate::{TrainError, atomic};
 
 /// One line of `metrics.jsonl`: one JSON object with these keys, and the terms of the loss as keys beside them. What is
 /// not a finite number is written as null.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct StepLog {
     /// Steps taken, from 1.
     pub step: u64,

@@ -1,7 +1,7 @@
 use nn::{Codes, During, Losses, NnError};
 use rand::Rng as _;
 use spec::{Purpose, rng_for};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::at::At;
 use crate::{Precision, TrainError};
@@ -10,11 +10,10 @@ use crate::{Precision, TrainError};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MicroBatch {
     pub(crate) run_seed: u64,
-    pub(crate) step: u64,
+    pub(crate) at: At,
     /// Among all of the step, ranks one after the other: the same clips draw the same numbers however many ranks share
     /// them out.
     pub(crate) index: u64,
-    pub(crate) device: Device,
     pub(crate) precision: Precision,
 }
 
@@ -22,9 +21,9 @@ impl MicroBatch {
     /// Computes a loss as training does: what operators draw from libtorch's own generator is a function of run seed, step
     /// and place, so that a resumed run draws the same.
     pub(crate) fn compute<T, E: From<TrainError>>(self, loss: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let mut seeds = rng_for(self.run_seed, self.step, u64::MAX - self.index, Purpose::Torch);
+        let mut seeds = rng_for(self.run_seed, self.at.step, u64::MAX - self.index, Purpose::Torch);
         tch::manual_seed(seeds.next_u64() as i64);
-        let computed = torch_ext::autocast(self.device, self.precision.into(), loss);
+        let computed = torch_ext::autocast(self.at.device, self.precision.into(), loss);
         computed.map_err(|err| TrainError::from(NnError::from(err)))?
     }
 }
@@ -47,11 +46,12 @@ impl Sums {
     /// finite.
     pub(crate) fn add<E: From<TrainError>>(
         &mut self,
-        at: At,
+        place: MicroBatch,
         share: f64,
         loss: impl FnOnce() -> Result<Losses, E>,
     ) -> Result<(), E> {
-        let Losses { total, terms, features, codes } = loss()?;
+        let at = place.at;
+        let Losses { total, terms, features, codes } = place.compute(loss)?;
         let value = f64::try_from(&total).during("reading the loss").map_err(|err| at.failed(err))?;
         self.loss += share * value;
         if !value.is_finite() {

@@ -18,11 +18,11 @@ pub fn trial_step<E: From<TrainError>>(
 ) -> Result<(), E> {
     let at = At { step: 1, device: vs.device() };
     let precision = plan.precision().on(vs.device());
-    let place = MicroBatch { run_seed: plan.seed(), step: 1, index: 0, device: vs.device(), precision };
+    let place = MicroBatch { run_seed: plan.seed(), index: 0, at, precision };
     let mut optimizer = AdamW::new(vs, plan.adamw()).map_err(|err| at.failed(err))?;
     let mut ema = Ema::new(vs, plan.ema()).map_err(|err| at.failed(err))?;
     let mut sums = Sums::default();
-    catch("forward", || sums.add(at, 1.0, || place.compute(loss))).map_err(|caught| at.caught(caught))??;
+    catch("forward", || sums.add(place, 1.0, loss)).map_err(|caught| at.caught(caught))??;
     let mut rest = || {
         optimizer.clip_grad_norm(plan.clip_grad_norm())?;
         optimizer.step(plan.schedule().learning_rate(1))?;
