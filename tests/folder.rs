@@ -75,6 +75,12 @@ impl Folder {
         fs::write(path, bytes).expect("a file can be written");
     }
 
+    /// Puts another file in the place of one, whose other names keep its contents.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) {
+        fs::remove_file(self.path(name)).expect("a file can be removed");
+        self.write(name, bytes);
+    }
+
     /// Copies a file or folder from another folder, under the same name.
     pub(crate) fn copy_from(&self, other: &Folder, name: &str) {
         let (from, to) = (other.path(name), self.path(name));

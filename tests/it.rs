@@ -11,3 +11,4 @@ mod interrupted;
 mod killed;
 mod presets;
 mod program;
+mod trouble;
