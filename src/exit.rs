@@ -90,7 +90,8 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
 fn is_bad_training_input(err: &TrainError) -> bool {
     match err {
         TrainError::Io { doing, .. } => *doing == "read",
-        TrainError::NotFinite { .. }
+        TrainError::DiskFull { .. }
+        | TrainError::NotFinite { .. }
         | TrainError::OutOfMemory { .. }
         | TrainError::Step { .. }
         | TrainError::Panicked { .. }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -32,7 +33,10 @@ pub(crate) struct Ran {
 
 /// A process under way; it ends with this value.
 #[derive(Debug)]
-pub(crate) struct Running(Child);
+pub(crate) struct Running {
+    child: Child,
+    command: String,
+}
 
 impl Folder {
     /// An empty folder that vanishes with this value.
@@ -69,6 +73,12 @@ impl Folder {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a file has a folder")).expect("folders can be made");
         fs::write(path, bytes).expect("a file can be written");
+    }
+
+    /// Puts another file in the place of one, whose other names keep its contents.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) {
+        fs::remove_file(self.path(name)).expect("a file can be removed");
+        self.write(name, bytes);
     }
 
     /// Copies a file or folder from another folder, under the same name.
@@ -143,8 +153,9 @@ impl Folder {
 
     /// Starts the program.
     pub(crate) fn start(&self, command: &str) -> Running {
-        let mut command = self.command(command);
-        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts"))
+        // What it says stays within what a pipe holds.
+        let child = self.command(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        Running { child: child.expect("the program starts"), command: command.to_owned() }
     }
 
     /// The program in this folder, not started yet.
@@ -171,25 +182,34 @@ impl Running {
     pub(crate) fn wait_until(&mut self, ready: impl Fn() -> bool) {
         let began = Instant::now();
         while !ready() {
-            assert_eq!(self.0.try_wait().expect("the process can be asked"), None, "it ended too early");
+            assert_eq!(self.child.try_wait().expect("the process can be asked"), None, "it ended too early");
             assert!(began.elapsed() < PATIENCE, "it took too long");
             thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// What ctrl-C does; the exit code.
-    pub(crate) fn interrupt(mut self) -> Option<i32> {
+    /// Sends a signal (`INT` is what ctrl-C does) and waits for the end.
+    pub(crate) fn signal(mut self, name: &str) -> Ran {
         // The shell's own `kill`: the program of that name is not everywhere.
-        let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", self.0.id())]).status();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
         assert!(sent.expect("a shell").success());
-        self.0.wait().expect("the process can be waited for").code()
+        self.end()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn end(&mut self) -> Ran {
+        let mut stderr = String::new();
+        let pipe = self.child.stderr.as_mut().expect("stderr is a pipe");
+        pipe.read_to_string(&mut stderr).expect("a process writes text");
+        let code = self.child.wait().expect("the process can be waited for").code();
+        Ran { code, stdout: String::new(), stderr, command: self.command.clone() }
     }
 
     /// Ends it at once, whatever it is doing. Whether it was still running.
     pub(crate) fn kill(mut self) -> bool {
-        let running = self.0.try_wait().expect("the process can be asked").is_none();
-        self.0.kill().expect("our own child can be killed");
-        self.0.wait().expect("the process can be waited for");
+        let running = self.child.try_wait().expect("the process can be asked").is_none();
+        self.child.kill().expect("our own child can be killed");
+        self.child.wait().expect("the process can be waited for");
         running
     }
 }
@@ -197,7 +217,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Fails only where it has ended already.
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }

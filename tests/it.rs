@@ -12,3 +12,4 @@ mod killed;
 mod presets;
 mod program;
 mod ranks;
+mod trouble;

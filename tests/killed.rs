@@ -33,7 +33,8 @@ impl Work<'_> {
     }
 }
 
-fn num_kills() -> u32 {
+/// How often each test kills.
+pub(crate) fn num_kills() -> u32 {
     std::env::var("LONGVID_KILLS").map_or(6, |text| text.parse().expect("LONGVID_KILLS is a number"))
 }
 

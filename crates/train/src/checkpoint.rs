@@ -121,8 +121,8 @@ impl Checkpoints {
                 read => {
                     let taken = read.and_then(|file| self.take(path, &file, state));
                     let progress = taken.map_err(|err| self.offer(path, &paths[i + 1..], err))?;
-                    for (path, _) in damaged {
-                        atomic::rename(path, &path.with_extension("damaged"))?;
+                    if !damaged.is_empty() {
+                        self.set_aside(damaged.into_iter().map(|(path, _)| path.clone()).collect())?;
                     }
                     tracing::info!(step = progress.step, "resumed from a checkpoint");
                     return Ok(progress);
@@ -135,6 +135,16 @@ impl Checkpoints {
                 Err(TrainError::NoCheckpointLeft { folder: self.folder.clone(), source: Box::new(source) })
             }
         }
+    }
+
+    /// Renames damaged checkpoints, and the best one with them where it is damaged too: it is a second name of one of the
+    /// others, and would stand in the way of a whole one that is as good.
+    fn set_aside(&self, mut damaged: Vec<PathBuf>) -> Result<(), TrainError> {
+        let best = self.folder.join(BEST);
+        if tensor_file::read(&best, KIND).is_err_and(|err| is_damage(&err)) {
+            damaged.push(best);
+        }
+        damaged.iter().try_for_each(|path| atomic::rename(path, &path.with_extension("damaged")))
     }
 
     fn take(&self, path: &Path, file: &TensorFile, state: &NamedTensors) -> Result<Progress, TrainError> {
@@ -177,15 +187,17 @@ impl Checkpoints {
 
     /// Steps that have a checkpoint, ascending.
     fn steps(&self) -> Result<Vec<u64>, TrainError> {
-        let failed = |source| TrainError::Io { doing: "read", path: self.folder.clone(), source };
-        let mut steps = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            let step = name.strip_prefix("step_").and_then(|rest| rest.strip_suffix(".safetensors"));
-            steps.extend(step.and_then(|digits| digits.parse::<u64>().ok()));
-        }
+        let step = |name: &String| name.strip_prefix("step_")?.strip_suffix(".safetensors")?.parse::<u64>().ok();
+        let mut steps: Vec<u64> = self.names()?.iter().filter_map(step).collect();
         steps.sort_unstable();
         Ok(steps)
+    }
+
+    /// All files of the folder.
+    fn names(&self) -> Result<Vec<String>, TrainError> {
+        let failed = |source| TrainError::Io { doing: "read", path: self.folder.clone(), source };
+        let entries = fs::read_dir(&self.folder).map_err(failed)?;
+        entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
     }
 
     fn path(&self, step: u64) -> PathBuf {
@@ -211,8 +223,17 @@ impl Checkpoints {
         // A second name costs no space; a file system without hard links gets a copy.
         fs::hard_link(&from, &temporary)
             .or_else(|_| fs::copy(&from, &temporary).map(drop))
-            .map_err(|source| TrainError::Io { doing: "write", path: temporary.clone(), source })?;
+            .map_err(|source| TrainError::write(&temporary, source))?;
         atomic::rename(&temporary, &best)
+    }
+
+    /// Removes what a kill left: files half written, and a checkpoint that was to give way to the last.
+    pub(crate) fn tidy(&self) -> Result<(), TrainError> {
+        for name in self.names()?.iter().filter(|name| name.ends_with(".tmp")) {
+            let path = self.folder.join(name);
+            fs::remove_file(&path).map_err(|source| TrainError::Io { doing: "remove", path, source })?;
+        }
+        self.prune()
     }
 
     /// Removes all but the last ones.

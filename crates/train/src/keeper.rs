@@ -33,6 +33,7 @@ impl Keeper {
         if ranks.is_first() {
             let checkpoints = Checkpoints::of(run, plan.keep_checkpoints());
             progress = checkpoints.load(state)?;
+            checkpoints.tidy()?;
             if plan.checkpoints_at(progress.step) {
                 // A kill may have come between the checkpoint and this.
                 checkpoints.rank(progress)?;

@@ -117,6 +117,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_an_error_with_a_remedy() {
+        // Every write to /dev/full fails with ENOSPC.
+        let path = PathBuf::from("/dev/full");
+        let mut metrics = Metrics { file: File::options().append(true).open(&path).unwrap(), path };
+        let failed = metrics.append(&line(1)).unwrap_err();
+        assert!(matches!(failed, TrainError::DiskFull { .. }) && failed.to_string().contains("make room"), "{failed}");
+    }
+
+    #[test]
     fn lines_after_the_checkpoint_and_a_torn_line_are_cut() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");

@@ -170,6 +170,34 @@ fn a_kill_while_the_file_is_written_loses_nothing() {
 }
 
 #[test]
+fn what_a_kill_left_is_tidied_away() {
+    let (_dir, run) = run();
+    let mut model = Trained::new(4);
+    model.save_5_and_10(&run);
+    // Killed before the first one gave way to the last, and while the best one was renamed and another one written.
+    fs::copy(file(&run, 5), file(&run, 3)).unwrap();
+    for left in ["best.safetensors.tmp", "step_000000015.safetensors.tmp"] {
+        fs::write(run.checkpoints().join(left), "half").unwrap();
+    }
+    checkpoints(&run).tidy().unwrap();
+    assert_eq!(names(&run), ["best.safetensors", "step_000000005.safetensors", "step_000000010.safetensors"]);
+    model.expect(&run, 10);
+}
+
+#[test]
+fn a_damaged_best_one_does_not_keep_a_whole_one_out() {
+    let (_dir, run) = run();
+    let mut model = Trained::new(4);
+    model.save(&run, &[(5, 2.0), (10, 1.0)]).unwrap();
+    // Its other name is that of the best.
+    flip_last_byte(&file(&run, 10));
+    model.expect(&run, 5);
+    model.save(&run, &[(10, 1.0)]).unwrap();
+    let best = tensor_file::read(&run.checkpoints().join(BEST), KIND).unwrap();
+    assert_eq!(best.label.notes["step"], "10");
+}
+
+#[test]
 fn damaged_checkpoints_all_are_an_error_that_says_what_is_wrong_with_the_last() {
     let (_dir, run) = run();
     let mut model = Trained::new(4);
