@@ -319,7 +319,10 @@ fn a_taken_port_and_a_rank_started_twice_are_said() {
     let first = Rank::start(0, 3, (port, "twice"));
     let mut ones = [1, 1].map(|rank| Rank::start(rank, 3, (port, "twice")));
     let twice = "error rank 1 has joined twice; give every process a RANK of its own";
-    // One of the two is in, the other is told; the third rank lets the first two end.
+    // One of the two is in, the other is told and ends; only then the third rank lets the group come together and go.
+    while ones.iter_mut().all(|rank| rank.child.try_wait().unwrap().is_none()) {
+        std::thread::yield_now();
+    }
     let last = Rank::start(2, 3, (port, "twice"));
     let mut said: Vec<String> = ones.iter_mut().map(Rank::says).collect();
     said.sort();
