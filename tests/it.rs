@@ -11,4 +11,5 @@ mod interrupted;
 mod killed;
 mod presets;
 mod program;
+mod trajectory;
 mod trouble;
