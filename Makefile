@@ -17,7 +17,7 @@ test: setup
 	$(CARGO) test --release
 
 bench: setup
-	$(CARGO) bench --bench time
+	$(CARGO) bench --bench time --bench engine
 
 lint: setup
 	$(CARGO) fmt --all --check

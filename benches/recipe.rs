@@ -1,7 +1,9 @@
 //! The built-in presets as inputs.
 
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use spec::{ClipGeometry, ClipSpec, Preset};
+use tokenizer::TokenizerConfig;
 use train::TrainConfig;
 
 /// A pre-training preset, read as the program reads it.
@@ -9,7 +11,21 @@ use train::TrainConfig;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recipe {
     clip: ClipSpec,
+    /// Clips are measured as they are.
+    #[serde(rename = "augment")]
+    _augment: IgnoredAny,
     pub(crate) model: Model,
+    pub(crate) train: TrainConfig,
+}
+
+/// A tokenizer preset, likewise.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenizerRecipe {
+    pub(crate) clip: ClipSpec,
+    #[serde(rename = "augment")]
+    _augment: IgnoredAny,
+    pub(crate) tokenizer: TokenizerConfig,
     pub(crate) train: TrainConfig,
 }
 
@@ -24,12 +40,21 @@ pub(crate) enum Model {
 impl Recipe {
     /// The preset with another number of frames.
     pub(crate) fn new(preset: &str, num_frames: i64) -> Self {
-        let set = format!("clip.num_frames={num_frames}");
-        let preset = Preset::from_text("preset", preset).and_then(|preset| preset.set(&[set]));
-        preset.and_then(|preset| preset.parse()).expect("built-in presets parse, which a unit test holds")
+        parse(preset, &[format!("clip.num_frames={num_frames}")])
     }
 
     pub(crate) fn geometry(&self) -> ClipGeometry {
         self.clip.check().expect("the frame counts measured here are whole numbers of cubes")
     }
+}
+
+impl TokenizerRecipe {
+    pub(crate) fn new(preset: &str) -> Self {
+        parse(preset, &[])
+    }
+}
+
+fn parse<T: DeserializeOwned>(preset: &str, overrides: &[String]) -> T {
+    let preset = Preset::from_text("preset", preset).and_then(|preset| preset.set(overrides));
+    preset.and_then(|preset| preset.parse()).expect("built-in presets parse, which a unit test holds")
 }

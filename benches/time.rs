@@ -3,6 +3,7 @@
 //! Memory is measured by `longvid bench memory`: an allocator that keeps what it freed tells nothing in one process.
 
 mod block;
+mod lesson;
 mod loading;
 mod mask;
 mod quantize;

@@ -12,4 +12,5 @@ mod killed;
 mod presets;
 mod program;
 mod ranks;
+mod trajectory;
 mod trouble;

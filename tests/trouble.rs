@@ -90,12 +90,11 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_it_by_itself() {
     let folder = stores();
     folder.ok(&six_steps());
     let (whole, weights) = (folder.read(LAST), folder.read("run/encoder.safetensors"));
-    let damages: [(&str, fn(&mut Vec<u8>)); 2] = [
-        ("is truncated", |bytes| bytes.truncate(bytes.len() / 2)),
-        ("is damaged: its checksum", |bytes| *bytes.last_mut().expect("a byte") ^= 1),
-    ];
-    for (said, damage) in damages {
-        folder.damaged(LAST, LAST, damage);
+    for said in ["is truncated", "is damaged: its checksum"] {
+        folder.damaged(LAST, LAST, |bytes| match said {
+            "is truncated" => bytes.truncate(bytes.len() / 2),
+            _ => *bytes.last_mut().expect("a byte") ^= 1,
+        });
         let ran = folder.run(&format!("{} --resume", six_steps()));
         assert_eq!(ran.code, Some(0), "{}", ran.tell());
         let warning = ran.stderr.lines().find(|line| line.contains(LAST)).unwrap_or_default();

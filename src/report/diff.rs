@@ -38,7 +38,7 @@ impl Topic {
     /// Of a key of `run.json`; `None` for what is never the same, and what follows from other keys.
     fn of(key: &str) -> Option<Self> {
         match key.split_once('.').map_or(key, |(first, _)| first) {
-            "started" | "config_hash" | "steps_planned" => None,
+            "started" | "config_hash" | "steps_planned" | "resumptions" => None,
             "clips_per_step" => Some(Topic::Settings),
             "version" | "commit" => Some(Topic::Code),
             "libraries" => Some(Topic::Libraries),
@@ -119,12 +119,16 @@ fn differing(
 fn facts(run: &RunFolder, step: Option<u64>) -> Facts {
     let mut facts = Facts::from([(Topic::Settings, settings(&run.config))]);
     let mut add = |topic, name: String, value: String| drop(facts.entry(topic).or_default().insert(name, value));
-    for (key, value) in flat(&run.origin) {
-        if let Some(topic) = Topic::of(&key) {
-            let value = if key == "command" { without_place(&value) } else { value };
-            let name = key.strip_prefix(&format!("{}.", topic.name())).unwrap_or(&key).to_owned();
-            add(topic, name, value);
+    let start = told(&run.origin);
+    // That a run was resumed changes nothing; that it went on otherwise does.
+    for (i, resumption) in run.origin.get("resumptions").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let told = resumption.as_object().map(told).unwrap_or_default();
+        for ((topic, name), value) in told.into_iter().filter(|(key, value)| start.get(key) != Some(value)) {
+            add(topic, format!("{name} from resumption {} on", i + 1), value);
         }
+    }
+    for ((topic, name), value) in start {
+        add(topic, name, value);
     }
     let line = step.and_then(|step| run.steps.iter().find(|line| line.step == step));
     for (key, value) in line.iter().flat_map(|line| results(line)) {
@@ -142,6 +146,17 @@ fn facts(run: &RunFolder, step: Option<u64>) -> Facts {
 
 fn results(line: &Step) -> impl Iterator<Item = (&String, &f64)> {
     line.values.iter().filter(|(key, _)| !PACE.contains(&key.as_str()))
+}
+
+/// What `run.json`, or a resumption in it, tells: values by topic and name.
+fn told(object: &serde_json::Map<String, Value>) -> BTreeMap<(Topic, String), String> {
+    let told = flat(object).into_iter().filter_map(|(key, value)| {
+        let topic = Topic::of(&key)?;
+        let value = if key == "command" { without_place(&value) } else { value };
+        let name = key.strip_prefix(&format!("{}.", topic.name())).unwrap_or(&key).to_owned();
+        Some(((topic, name), value))
+    });
+    told.collect()
 }
 
 /// Values by dotted key.

@@ -91,6 +91,22 @@ the same: command
 }
 
 #[test]
+fn a_run_that_was_resumed_differs_only_in_what_it_went_on_with() {
+    let resumed = |with: &str| {
+        let resumption = r#""resumptions": [{"command": "longvid pretrain --preset tiny --clips a.h5 --resume --out runs/a",
+            "version": "0.1.0", "started": "2025-11-22T10:07:00Z", "commit": "aaaa", "ranks": 1,
+            "libraries": {"libtorch": "2.11.0", "hdf5": "1.14.6"}, "hardware": {"cpu": "one"}, "data": {"a.h5": "1234"}}]"#;
+        let resumption = resumption.replace(r#""cpu": "one""#, with);
+        move |json: &str| json.replace(r#""ranks": 1"#, &format!("\"ranks\": 1, {resumption}"))
+    };
+    let same = said(resumed(r#""cpu": "one""#), "train.steps = 30\n", METRICS);
+    assert!(same.starts_with("nothing differs; "), "{same}");
+    let other = said(resumed(r#""cpu": "two""#), "train.steps = 30\n", METRICS);
+    let want = "hardware\n  cpu from resumption 1 on\n    A  –\n    B  two\n\nthe same: settings, code, ";
+    assert!(other.starts_with(want), "{other}");
+}
+
+#[test]
 fn where_a_command_writes_is_left_out_of_it() {
     assert_eq!(without_place("a --out runs/x --clips b --resume"), "a --clips b");
     assert_eq!(without_place("a --out 'my runs/of may' --clips 'c d'"), "a --clips 'c d'");

@@ -77,6 +77,11 @@ fn overview(all: &[Named<'_>]) -> Section {
     row("state", &|run| Some(run.state.text()));
     row("steps", &|run| Some(format!("{} of {}", run.steps.last().map_or(0, |s| s.step), run.record.steps_planned)));
     row("started", &|run| Some(readable_time(&run.record.started)));
+    row("resumed", &|run| match run.record.resumptions.len() {
+        0 => None,
+        1 => Some("once".to_owned()),
+        n => Some(format!("{n} times")),
+    });
     row("training time", &|run| Some(Unit::Secs.text(run.train_secs())));
     row("last loss", &|run| run.steps.iter().rev().find_map(logged("loss")).map(|v| Unit::Plain.text(v)));
     for probe in probes::names(all) {
