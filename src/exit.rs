@@ -1,6 +1,7 @@
 //! From an error to what the user sees: one line and an exit code.
 
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus};
 
 use arvideo::ArvideoError;
 use eval::EvalError;
@@ -9,8 +10,6 @@ use spec::SpecError;
 use tokenizer::TokenizerError;
 use train::TrainError;
 use video::VideoError;
-
-use crate::cmd::launch::RankFailed;
 
 /// Something that was typed, or handed in, does not fit.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +20,25 @@ pub(crate) struct BadInput(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted; {0}")]
 pub(crate) struct Interrupted(pub(crate) String);
+
+/// The first launched rank that failed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("rank {rank} {}", how(.status))]
+pub(crate) struct RankFailed {
+    pub(crate) rank: u16,
+    pub(crate) status: ExitStatus,
+}
+
+fn how(status: &ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("failed with exit code {code}"),
+        (None, Some(signal)) => {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("unknown");
+            format!("was ended by signal {signal} ({name})")
+        }
+        (None, None) => "ended in an unknown way".to_owned(),
+    }
+}
 
 /// The chain of causes on one line. A C++ message may carry a stack: only its first line is for the user.
 pub(crate) fn one_line(err: &anyhow::Error) -> String {

@@ -12,7 +12,6 @@ use clap::Parser as _;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-pub(crate) use self::watch::RankFailed;
 use self::watch::{PATIENCE, Rank};
 use crate::cli::{Cli, LaunchArgs};
 use crate::exit::BadInput;
@@ -21,7 +20,7 @@ use crate::session::{LAUNCHER, num_cores};
 /// Starts the ranks and stays until the last has ended.
 ///
 /// # Errors
-/// [`BadInput`] for a command that does not train, [`RankFailed`] for the first rank that failed,
+/// [`BadInput`] for a command that does not train, [`RankFailed`](crate::exit::RankFailed) for the first rank that failed,
 /// [`Interrupted`](crate::exit::Interrupted) when ctrl-C, SIGTERM or SIGUSR1 ended them all.
 pub(crate) fn run(args: &LaunchArgs, cli: &Cli) -> anyhow::Result<()> {
     if cli.threads.is_some() || cli.device != "auto" {

@@ -110,6 +110,10 @@ impl Job<'_> {
             interrupt: &session.interrupt,
         };
         let task_name = format!("training {}", self.kind);
+        let split = self.plan.split(self.ranks.num_ranks())?;
+        if self.ranks.is_first() && split.num_ranks * split.accumulate > 1 {
+            tell(&format!("{task_name}: {split} in each step"));
+        }
         let mut progress = self.ranks.is_first().then(|| Progress::new(&task_name, self.plan.steps()));
         let mut last = "finished before".to_owned();
         let outcome = train::fit(job, task, |log| {
@@ -145,6 +149,11 @@ fn note(log: &StepLog) -> String {
     let waited = 100.0 * log.wait_secs / log.step_secs.max(1e-9);
     text.push_str(&format!(", {:.2} s/step, {waited:.0} % waiting", log.step_secs));
     text
+}
+
+/// A line on stderr, for people. Nothing sensible is left to do when stderr is closed.
+fn tell(text: &str) {
+    writeln!(std::io::stderr(), "{text}").ok();
 }
 
 /// Prints a line of a command's result to stdout.

@@ -19,6 +19,7 @@
 mod agree;
 mod at;
 mod atomic;
+mod batch_split;
 mod caught;
 mod checkpoint;
 mod config;
@@ -44,7 +45,8 @@ mod trial;
 mod trouble;
 pub mod weights;
 
-pub use config::{BatchSplit, EmaConfig, NonFinitePolicy, Precision, TrainConfig, TrainPlan};
+pub use batch_split::BatchSplit;
+pub use config::{EmaConfig, NonFinitePolicy, Precision, TrainConfig, TrainPlan};
 pub use ema::Ema;
 pub use error::TrainError;
 pub use fit::{Fit, Outcome, fit};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::exit::Interrupted;
+use crate::exit::{Interrupted, RankFailed};
 
 /// How often ranks are looked after.
 const LOOK: Duration = Duration::from_millis(10);
@@ -24,25 +24,6 @@ pub(super) struct Patience {
 }
 
 pub(super) const PATIENCE: Patience = Patience { to_end: Duration::from_secs(30), to_obey: Duration::from_secs(10) };
-
-/// The first rank that failed.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("rank {rank} {}", how(.status))]
-pub(crate) struct RankFailed {
-    pub(crate) rank: u16,
-    pub(crate) status: ExitStatus,
-}
-
-fn how(status: &ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("failed with exit code {code}"),
-        (None, Some(signal)) => {
-            let name = signal_hook::low_level::signal_name(signal).unwrap_or("unknown");
-            format!("was ended by signal {signal} ({name})")
-        }
-        (None, None) => "ended in an unknown way".to_owned(),
-    }
-}
 
 /// One process; ends with this value.
 #[derive(Debug)]
