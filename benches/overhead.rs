@@ -10,9 +10,9 @@ use crate::recipe::{Recipe, TokenizerRecipe};
 
 /// Steps are timed from the end of the first to the end of the last, so that neither the start of a run nor the checkpoint at
 /// its end is in them.
-const STEPS: u64 = 11;
+const STEPS: u64 = 9;
 /// How often both loops are timed, in turn: what else the machine does meets both.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 9;
 const LEARNING_RATE: f64 = 1e-6;
 
 /// Steps of a bare loop (loss, backward, fused AdamW) against those of `train::fit`, which checks, clips, logs and seeds in
