@@ -8,6 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use nn::During;
+use rustix::fs::Advice;
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorInfo};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -21,6 +22,9 @@ const FORMAT: &str = "longvid weights";
 const VERSION: u32 = 1;
 /// Bytes of the header's length, in front of it.
 const LENGTH_BYTES: usize = 8;
+
+/// Bytes that are on the disk before more are handed to the system.
+const CHUNK_BYTES: usize = 64 << 20;
 
 /// What a file says beside its tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +122,17 @@ impl Snapshot {
         let staged = atomic::stage(path, |file| {
             file.write_all(&(json.len() as u64).to_le_bytes())?;
             file.write_all(&json)?;
-            file.write_all(&self.bytes)
+            let mut written = 0;
+            for bytes in self.bytes.chunks(CHUNK_BYTES) {
+                file.write_all(bytes)?;
+                file.flush()?;
+                // Nobody reads it soon: pages that it would fill are those that hold the clips. What could not be dropped is
+                // only slower.
+                file.get_ref().sync_data()?;
+                rustix::fs::fadvise(file.get_ref(), written, None, Advice::DontNeed).ok();
+                written += bytes.len() as u64;
+            }
+            Ok(())
         })?;
         Ok((staged, checksum))
     }
