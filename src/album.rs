@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use train::Drawn;
+use train::{Drawn, TrainError};
 
 use crate::report::picture::Picture;
 
@@ -54,12 +54,15 @@ impl Album {
             None => (format!("{safe}.png"), caption.to_owned()),
         };
         let (path, png) = (self.folder.join(&file), picture.png());
-        std::fs::write(&path, &png).with_context(|| format!("cannot write {path:?}"))?;
+        write(&path, &png)?;
         self.captions.insert(file, caption);
         let path = self.folder.join(CAPTIONS);
-        std::fs::write(&path, serde_json::to_string_pretty(&self.captions)?)
-            .with_context(|| format!("cannot write {path:?}"))?;
+        write(&path, serde_json::to_string_pretty(&self.captions)?.as_bytes())?;
         let [width, height] = [picture.width(), picture.height()].map(|pixels| pixels as u64);
         Ok(Drawn { tag: format!("pictures/{tag}"), png, width, height })
     }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, bytes).map_err(|err| TrainError::write(path, err).into())
 }

@@ -51,9 +51,7 @@ impl Job<'_> {
             provenance: provenance(session, source, self.ranks),
         };
         let start = if self.args.resume { Start::Resume } else { Start::Fresh };
-        let run = RunDir::open(&self.args.out, &info, start)?;
-        RunEnd::take_back(run.root())?;
-        Ok(run)
+        Ok(RunDir::open(&self.args.out, &info, start)?)
     }
 
     /// Trains to the last step; tells on stderr how it goes. In the end the model holds the averaged weights, where the
@@ -73,7 +71,7 @@ impl Job<'_> {
         {
             self.ranks.stop(&one_line(err));
         }
-        if self.ranks.is_first() {
+        if run.has_begun() {
             let end = match &ended {
                 Ok(Outcome::Finished) => RunEnd::Finished,
                 Ok(Outcome::Interrupted { step }) => RunEnd::Interrupted { step: *step },

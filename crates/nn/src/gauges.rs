@@ -52,9 +52,11 @@ pub fn code_counts(codes: &Codes) -> Result<Tensor, NnError> {
 /// [`NnError::Torch`], [`NnError::OutOfMemory`].
 pub fn code_gauges(counts_k: &Tensor) -> Result<Vec<(&'static str, f64)>, NnError> {
     let measure = || {
-        let used = f64::try_from(counts_k.f_gt(0.0)?.f_to_kind(Kind::Double)?.f_mean(Kind::Double)?)?;
-        let p = counts_k.f_div(&counts_k.f_sum(Kind::Double)?.f_clamp_min(1.0)?)?;
-        let entropy = -f64::try_from(p.f_xlogy(&p)?.f_sum(Kind::Double)?)?;
+        // Only those that occur, so that a large codebook costs little.
+        let counts = counts_k.f_masked_select(&counts_k.f_gt(0.0)?)?;
+        let used = counts.numel() as f64 / counts_k.numel() as f64;
+        let p = counts.f_div(&counts.f_sum(Kind::Double)?)?;
+        let entropy = -f64::try_from(p.f_log()?.f_mul(&p)?.f_sum(Kind::Double)?)?;
         Ok(vec![("code_usage", used), ("perplexity", entropy.exp())])
     };
     measure().during("the codebook gauges")
@@ -99,6 +101,18 @@ mod tests {
     #[track_caller]
     fn assert_near(got: f64, want: f64, tolerance: f64) {
         assert!((got - want).abs() < tolerance, "{got} is not {want}");
+    }
+
+    #[test]
+    fn counts_of_two_batches_add_up_to_the_use_of_both() {
+        let counts =
+            |codes: &[i64]| code_counts(&Codes { codes: Tensor::from_slice(codes), codebook_size: 8 }).unwrap();
+        // Together p = (1/2, 1/4, 1/4): entropy = 1/2 ln 2 + 2 * 1/4 ln 4 = 1.5 ln 2, perplexity = 2^1.5.
+        let both = counts(&[0, 0]) + counts(&[5, 7]);
+        let gauges = code_gauges(&both).unwrap();
+        assert_eq!(gauges[0], ("code_usage", 0.375));
+        assert!((gauges[1].1 - 2.0_f64.powf(1.5)).abs() < 1e-9, "{gauges:?}");
+        assert_eq!(code_gauges(&counts(&[])).unwrap(), [("code_usage", 0.0), ("perplexity", 1.0)]);
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub enum TrainError {
     },
 
     /// The disk is full. What was there before is still there.
-    #[error("the disk of {path:?} is full; make room and go on with --resume from the last checkpoint, which is whole")]
+    #[error(
+        "the disk of {path:?} is full; make room and start again, a run with --resume: its last checkpoint is whole"
+    )]
     DiskFull {
         /// The file that did not fit.
         path: PathBuf,
@@ -268,7 +270,7 @@ pub enum TrainError {
 
 impl TrainError {
     /// A failure to write, with a full disk told apart.
-    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
+    pub fn write(path: &Path, source: std::io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {

@@ -68,6 +68,7 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
     let precision = plan.precision().on(vs.device());
     let state = state(vs, optimizer, ema.as_deref());
     let mut keeper = Keeper::resume(run, plan, ranks, &state)?;
+    optimizer.remember_gradients().map_err(TrainError::from)?;
     let mut meter = Meter::start(vs.device());
     for step in keeper.progress.step + 1..=plan.steps() {
         let began = Instant::now();

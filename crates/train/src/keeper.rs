@@ -39,6 +39,7 @@ impl Keeper {
                 checkpoints.rank(progress)?;
                 progress.start_anew();
             }
+            run.begin()?;
             let metrics = run.metrics_through(progress.step)?;
             let events = EventFile::open_after(run.root(), progress.step)?;
             files = Some(Files { writer: CheckpointWriter::start(checkpoints)?, metrics, events });

@@ -78,6 +78,19 @@ impl AdamW {
         Ok(optimizer)
     }
 
+    /// Gives a zero gradient to every parameter that has taken a step and has none: after a resume, so that one which has a
+    /// gradient in some steps only takes part in all others as it would have.
+    pub(crate) fn remember_gradients(&mut self) -> Result<(), NnError> {
+        let during = "making gradients after a resume";
+        for Parameter { value, num_steps, .. } in &self.parameters {
+            if !value.grad().defined() && f64::try_from(num_steps).during(during)? > 0.0 {
+                let zero = || value.f_zeros_like()?.f_mul(value)?.f_sum(Kind::Float)?.f_backward();
+                zero().during(during)?;
+            }
+        }
+        self.zero_grad()
+    }
+
     /// Sets all gradients to zero, in place.
     ///
     /// # Errors

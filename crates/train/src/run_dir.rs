@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -7,7 +8,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Metrics;
-use crate::{TrainError, atomic, settings};
+use crate::{RunEnd, TrainError, atomic, settings};
 
 /// Names of what a run folder holds beside its checkpoints.
 const RECORD: &str = "run.json";
@@ -118,6 +119,9 @@ pub struct RunRecord {
 pub struct RunDir {
     root: PathBuf,
     config_toml: String,
+    /// What is added to the record once a resumed run goes on.
+    resumption: Option<Resumption>,
+    begun: Cell<bool>,
     /// The system lets go of the lock with the process, however it ends. `None` on a rank that is not the first.
     _lock: Option<File>,
 }
@@ -153,11 +157,7 @@ impl RunDir {
             }
             // Another process was quicker between the first look and the lock.
             (Start::Fresh, true) => return Err(TrainError::HoldsRun { path: root.to_owned() }),
-            (Start::Resume, _) if read_record(&record_path)?.config_hash == config_hash => {
-                let mut record = read_record(&record_path)?;
-                record.resumptions.push(info.resumption());
-                atomic::write(&record_path, &serde_json::to_string_pretty(&record).expect("strings and numbers"))?;
-            }
+            (Start::Resume, _) if read_record(&record_path)?.config_hash == config_hash => {}
             (Start::Resume, _) => {
                 let there = settings::settings(CONFIG, &read(&config_path)?)?;
                 let differences = match settings::differences(&there, &here) {
@@ -167,13 +167,34 @@ impl RunDir {
                 return Err(TrainError::OtherConfig { path: root.to_owned(), differences });
             }
         }
-        Ok(RunDir { root: root.to_owned(), config_toml: info.config_toml.to_owned(), _lock: Some(lock) })
+        let resumption = Some(info.resumption()).filter(|_| start == Start::Resume);
+        let config_toml = info.config_toml.to_owned();
+        Ok(RunDir { root: root.to_owned(), config_toml, resumption, begun: Cell::new(false), _lock: Some(lock) })
     }
 
     /// The run folder as a rank sees it that is not the first: nothing is locked or written, but for what is kept of a
     /// batch that went wrong. The folder need not be there.
     pub fn of_other_rank(root: &Path, config_toml: &str) -> Self {
-        RunDir { root: root.to_owned(), config_toml: config_toml.to_owned(), _lock: None }
+        let (root, config_toml) = (root.to_owned(), config_toml.to_owned());
+        RunDir { root, config_toml, resumption: None, begun: Cell::new(false), _lock: None }
+    }
+
+    /// Whether training has begun or gone on here: the checkpoint, if there was one, was not refused.
+    pub fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
+    /// Notes that training begins or goes on: adds a resumption to the record and takes back how the run ended before.
+    pub(crate) fn begin(&self) -> Result<(), TrainError> {
+        if let Some(resumption) = &self.resumption {
+            let path = self.root.join(RECORD);
+            let mut record = read_record(&path)?;
+            record.resumptions.push(resumption.clone());
+            atomic::write(&path, &serde_json::to_string_pretty(&record).expect("strings and numbers"))?;
+        }
+        RunEnd::take_back(&self.root)?;
+        self.begun.set(true);
+        Ok(())
     }
 
     /// The folder.

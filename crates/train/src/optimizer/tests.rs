@@ -131,3 +131,27 @@ fn state_of_another_model_is_refused() {
     let refused = AdamW::new(&large, CONFIG).unwrap().set_state(&state).unwrap_err();
     assert_eq!(refused.to_string(), "variable exp_avg.x has shape [2] in the weights, [3] in the model");
 }
+
+#[test]
+fn a_parameter_with_a_gradient_in_some_steps_only_moves_the_same_after_a_resume() {
+    let vs = VarStore::new(Device::Cpu);
+    let x = vs.root().var("x", &[2], nn::Init::Const(1.0));
+    let mut first = AdamW::new(&vs, CONFIG).unwrap();
+    x.sum(Kind::Float).f_backward().unwrap();
+    first.step(0.1).unwrap();
+    let (state, after_one) = (first.state(), x.detach().copy());
+    let state: NamedTensors = state.into_iter().map(|(name, value)| (name, value.copy())).collect();
+    // The second step has no gradient for it: the momentum moves it on.
+    first.zero_grad().unwrap();
+    first.step(0.1).unwrap();
+
+    let resumed_vs = VarStore::new(Device::Cpu);
+    let mut resumed_x = resumed_vs.root().var("x", &[2], nn::Init::Const(1.0));
+    tch::no_grad(|| resumed_x.copy_(&after_one));
+    let mut resumed = AdamW::new(&resumed_vs, CONFIG).unwrap();
+    resumed.set_state(&state).unwrap();
+    resumed.remember_gradients().unwrap();
+    resumed.step(0.1).unwrap();
+    assert_ne!(x.detach(), after_one);
+    assert_eq!(resumed_x.detach(), x.detach());
+}

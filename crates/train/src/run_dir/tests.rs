@@ -36,7 +36,10 @@ fn each_resume_is_added_to_the_record() {
     drop(RunDir::open(dir.path(), &info(CONFIG_TOML), Start::Fresh).unwrap());
     let started = RunRecord::read(dir.path()).unwrap();
     let provenance = Provenance { commit: "decaf".to_owned(), ranks: 2, ..Provenance::default() };
-    drop(RunDir::open(dir.path(), &RunInfo { provenance, ..info(CONFIG_TOML) }, Start::Resume).unwrap());
+    let run = RunDir::open(dir.path(), &RunInfo { provenance, ..info(CONFIG_TOML) }, Start::Resume).unwrap();
+    // Its checkpoint may yet be refused.
+    assert_eq!(RunRecord::read(dir.path()).unwrap(), started);
+    run.begin().unwrap();
     let resumed = RunRecord::read(dir.path()).unwrap();
     assert_eq!((resumed.provenance.commit.as_str(), resumed.resumptions.len()), ("c0ffee", 1));
     assert_eq!(resumed.resumptions[0].provenance.commit, "decaf");
