@@ -15,7 +15,7 @@ const STEPS: u64 = 16;
 const ROUNDS: usize = 15;
 const LEARNING_RATE: f64 = 1e-6;
 
-/// Steps of a bare loop (loss, backward, fused AdamW) against those of `train::fit`, which checks, clips and seeds in each
+/// Steps of a bare loop (loss, backward, clipping, fused AdamW) against those of `train::fit`, which checks and seeds in each
 /// of them and logs as often as the preset says, on the same model with its data in memory: one clip, a quarter of what the
 /// presets have in a step.
 pub(crate) fn bench() -> io::Result<()> {
@@ -53,6 +53,9 @@ fn bare_secs(lesson: &Lesson, optimizer: &mut AdamW) -> f64 {
     for step in 1..=STEPS {
         optimizer.zero_grad().expect("no failure on the CPU");
         (lesson.loss)(step).total.f_backward().expect("a scalar loss");
+        optimizer
+            .clip_grad_norm(lesson.train.check().expect("a preset").clip_grad_norm())
+            .expect("no failure on the CPU");
         optimizer.step(LEARNING_RATE).expect("no failure on the CPU");
         if step == 1 {
             began = Instant::now();
