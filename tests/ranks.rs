@@ -1,14 +1,19 @@
 //! Training as several ranks: the same steps as one process, and an end with a name when a rank is missing.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use safetensors::SafeTensors;
 use serde_json::Value;
 
 use crate::fixture::{folder_with, pretrain, tokenizer_train};
 use crate::folder::Folder;
+
+/// A line of metrics and a checkpoint for every step.
+const EVERY_STEP: &str = "--set train.log_every=1 --set train.checkpoint_every=1 --set train.keep_checkpoints=3";
 
 /// Lines of `metrics.jsonl`.
 fn metrics(folder: &Folder, run: &str) -> Vec<Value> {
@@ -21,11 +26,33 @@ fn launch(num_ranks: usize, command: &str) -> String {
     format!("launch --nproc {num_ranks} -- {command}")
 }
 
-/// Every step's loss and gradient norm are those of one process with the same batches.
+/// The gradient of the first step, as it was clipped: AdamW's first moment is a tenth of it at beta1 = 0.9.
+fn first_gradient(folder: &Folder, run: &str) -> BTreeMap<String, Vec<f32>> {
+    let bytes = folder.read(&format!("{run}/checkpoints/step_000000001.safetensors"));
+    let file = SafeTensors::deserialize(&bytes).expect("a checkpoint");
+    let moments = file.iter().filter_map(|(name, view)| Some((name.strip_prefix("exp_avg.")?.to_owned(), view)));
+    let number = |bytes: &[u8; 4]| 10.0 * f32::from_le_bytes(*bytes);
+    moments.map(|(name, view)| (name, view.data().as_chunks().0.iter().map(number).collect())).collect()
+}
+
+#[track_caller]
+fn assert_equal_gradients(folder: &Folder, shared: &str, alone: &str) {
+    let (shared, alone) = (first_gradient(folder, shared), first_gradient(folder, alone));
+    assert!(shared.keys().eq(alone.keys()) && !alone.is_empty());
+    let mut largest = 0.0_f32;
+    for (name, alone) in &alone {
+        for (a, b) in shared[name].iter().zip(alone) {
+            largest = largest.max(b.abs());
+            assert!((a - b).abs() <= 1e-6, "{name}: {a} instead of {b}");
+        }
+    }
+    assert!(largest > 1e-3, "the largest element of the gradient is {largest}");
+}
+
+/// The first step's gradient, and every step's loss and gradient norm, are those of one process with the same batches.
 #[track_caller]
 fn check_equal_steps(folder: &Folder, train: impl Fn(&str) -> String) {
-    let train =
-        |out: &str| train(&format!("--set train.batch=4 --set train.steps=3 --set train.log_every=1 --out {out}"));
+    let train = |out: &str| train(&format!("--set train.batch=4 --set train.steps=3 {EVERY_STEP} --out {out}"));
     folder.ok(&train("alone"));
     let alone = metrics(folder, "alone");
     assert_eq!(alone.len(), 3);
@@ -34,6 +61,7 @@ fn check_equal_steps(folder: &Folder, train: impl Fn(&str) -> String) {
         let said = folder.run(&launch(num_ranks, &train(&out)));
         assert_eq!(said.code, Some(0), "{}", said.tell());
         assert_eq!(said.stdout.lines().count(), 1, "rank 0 alone speaks\n{}", said.tell());
+        assert_equal_gradients(folder, &out, "alone");
         let shared = metrics(folder, &out);
         assert_eq!(shared.len(), 3);
         for (key, tolerance) in [("loss", 1e-6), ("grad_norm", 1e-5)] {
