@@ -98,7 +98,7 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
             optimizer.step(learning_rate).map_err(|err| at.failed(err))?;
             ema.as_mut().map_or(Ok(()), |ema| ema.update(step)).map_err(|err| at.failed(err))?;
         } else {
-            let trouble = Trouble { at, loss: agreed.loss, grad_norm, vs, run, rank: ranks.rank() };
+            let trouble = Trouble { at, loss: agreed.loss, grad_norm, vs, run, ranks };
             trouble.follow(plan.non_finite(), &mut keeper.progress, task, (&loaded.micro_batches, place))?;
         }
         keeper.progress.add(step, Some(agreed.loss).filter(|_| taken));

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use nn::{During, Losses};
 use serde::Serialize;
 use tch::nn::VarStore;
-use torch_ext::NonFinite;
+use torch_ext::{Group, NonFinite};
 
 use crate::at::At;
+use crate::caught::catch;
 use crate::checkpoint::Progress;
 use crate::micro_batch::MicroBatch;
 use crate::{Evidence, NamedTensors, NonFinitePolicy, RunDir, Task, TrainError, atomic, named, weights};
@@ -20,7 +21,7 @@ pub(crate) struct Trouble<'a> {
     pub(crate) grad_norm: f64,
     pub(crate) vs: &'a VarStore,
     pub(crate) run: &'a RunDir,
-    pub(crate) rank: usize,
+    pub(crate) ranks: &'a Group,
 }
 
 /// `trouble.json`: what went wrong in a step.
@@ -56,7 +57,11 @@ impl Trouble<'_> {
         let folder = self.save(culprit.as_deref(), &evidence)?;
         let (what, value) = self.what();
         let clips = evidence.clips.join(", ");
-        let culprit = culprit.unwrap_or_else(|| "it did not happen again when the step was repeated".to_owned());
+        let nowhere = match self.ranks.num_ranks() {
+            1 => "it did not happen again when the step was repeated",
+            _ => "not by this rank's clips, see what the other ranks say",
+        };
+        let culprit = culprit.unwrap_or_else(|| nowhere.to_owned());
         let error = TrainError::NotFinite { what, value, step: self.at.step, culprit, clips, folder };
         match policy {
             NonFinitePolicy::Skip { at_most } if progress.num_skipped < at_most => {
@@ -84,14 +89,16 @@ impl Trouble<'_> {
             losses.total.f_backward().during("backward").map_err(|err| self.at.failed(err))?;
             Ok::<_, E>(())
         };
-        let (outcome, found) = torch_ext::first_non_finite(&named, again).map_err(|err| self.at.failed(err.into()))?;
-        outcome?;
+        let watched = torch_ext::first_non_finite(&named, || catch("forward", again));
+        let (outcome, found) = watched.map_err(|err| self.at.failed(err.into()))?;
+        outcome.map_err(|caught| self.at.caught(caught))??;
         Ok(found.map(|found: NonFinite| found.to_string()))
     }
 
     /// Writes the micro-batch and what is known of it into the run folder.
     fn save(&self, culprit: Option<&str>, evidence: &Evidence) -> Result<PathBuf, TrainError> {
-        let folder = self.run.root().join("trouble").join(format!("step_{:09}_rank_{}", self.at.step, self.rank));
+        let folder =
+            self.run.root().join("trouble").join(format!("step_{:09}_rank_{}", self.at.step, self.ranks.rank()));
         fs::create_dir_all(&folder).map_err(|source| TrainError::Io {
             doing: "create",
             path: folder.clone(),
