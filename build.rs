@@ -1,13 +1,13 @@
 //! Tells the program which commit it was built from, and lets it find libtorch without LD_LIBRARY_PATH.
 #![allow(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 
+#[path = "crates/torch-ext/rpath.rs"]
+mod rpath;
+
 use std::process::Command;
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-env-changed=DEP_TORCH_EXT_LIBTORCH");
-    let dir = std::env::var("DEP_TORCH_EXT_LIBTORCH").expect("torch-ext reports where libtorch lies");
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{dir}");
+    rpath::main();
 
     // Changes with every commit and checkout.
     if let Some(log) = said("git", &["rev-parse", "--git-path", "logs/HEAD"]) {
