@@ -1,6 +1,6 @@
-//! docs/formats.md lists every attribute and dataset that the stores have, and no other.
+//! docs/formats.md lists every attribute and dataset that the stores have, and no other; docs/run_folder.md what runs write.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hdf5::File;
@@ -61,4 +61,26 @@ fn the_document_lists_what_the_stores_hold() {
     let folder = folder_with(&["train.h5", "train.tokens.h5"]);
     assert_eq!(documented("Clip store"), present(&folder.path("train.h5")).unwrap());
     assert_eq!(documented("Token store"), present(&folder.path("train.tokens.h5")).unwrap());
+}
+
+/// Every file of a run, and every key of its metrics and record, is in docs/run_folder.md.
+#[test]
+fn every_file_and_key_of_a_run_is_described() {
+    let text = include_str!("../docs/run_folder.md");
+    let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let folder = folder_with(&["tokenizer", "lvmae"]);
+    for run in ["tokenizer", "lvmae"] {
+        let metrics = String::from_utf8(folder.read(&format!("{run}/metrics.jsonl"))).expect("text");
+        let line: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(metrics.lines().next().expect("a line")).expect("JSON");
+        for key in line.keys() {
+            assert!(words.contains(key.as_str()), "docs/run_folder.md does not tell of {key}");
+        }
+        for entry in std::fs::read_dir(folder.path(run)).expect("a run folder") {
+            let name = entry.expect("an entry").file_name().into_string().expect("text");
+            let stem = name.split('.').next().expect("a name");
+            // The lock means nothing to a reader.
+            assert!(stem == "run" || words.contains(stem), "docs/run_folder.md does not tell of {name}");
+        }
+    }
 }
