@@ -1,4 +1,4 @@
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::SIGTERM;
 
 use super::*;
 
@@ -44,19 +44,20 @@ fn a_rank_that_does_not_listen_is_killed_in_the_end() {
 }
 
 /// Interrupts two ranks, once both listen, and gives what came of it and what each has heard. A rank says that it listens
-/// by making a file, writes down every signal, and ends with its exit code.
+/// by making a file, writes down every signal, and ends with its exit code. Not SIGINT: what a shell starts in the background
+/// has it ignored, and then a script cannot listen to it.
 fn interrupt(exit_codes: [i32; 2]) -> (anyhow::Error, [String; 2]) {
     let dir = tempfile::tempdir().unwrap();
     let files = [0, 1].map(|rank| (dir.path().join(format!("{rank}.ready")), dir.path().join(format!("{rank}.heard"))));
     let script = |rank: usize| {
         let ((ready, heard), code) = (&files[rank], exit_codes[rank]);
-        format!("trap 'echo x >> {heard:?}; exit {code}' INT; : > {ready:?}; while :; do sleep 0.01; done")
+        format!("trap 'echo x >> {heard:?}; exit {code}' TERM; : > {ready:?}; while :; do sleep 0.01; done")
     };
     let mut sent = false;
     let arrived = || {
         let send = !sent && files.iter().all(|(ready, _)| ready.exists());
         sent |= send;
-        if send { vec![SIGINT] } else { Vec::new() }
+        if send { vec![SIGTERM] } else { Vec::new() }
     };
     let error = watch(start(&[&script(0), &script(1)]), arrived, LONG).unwrap_err();
     (error, files.each_ref().map(|(_, heard)| std::fs::read_to_string(heard).unwrap()))
