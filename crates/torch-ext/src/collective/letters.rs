@@ -155,6 +155,8 @@ impl LetterBox {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn pair() -> (LetterBox, LetterBox) {
@@ -179,7 +181,11 @@ mod tests {
         drop(a);
         assert_eq!(b.take(), letters.map(|letter| (0, letter)));
         assert_eq!(b.take(), []);
-        assert_eq!(b.send(0, &Letter::Present), Delivery::Refused);
+        // A process that another test is just starting holds a copy of the socket until it becomes its program.
+        let since = Instant::now();
+        while b.send(0, &Letter::Present) != Delivery::Refused {
+            assert!(since.elapsed() < Duration::from_secs(20), "a letter box without its owner takes letters");
+        }
     }
 
     #[test]
