@@ -79,8 +79,8 @@ impl Session {
     }
 }
 
-/// Share of the memory that is available at the start which tensors of all ranks here may take: beyond it an allocation fails with an error
-/// that says so, where the kernel would kill the process without a word.
+/// Share of the memory that is available at the start which tensors of all ranks here may take: beyond it an allocation
+/// fails with an error that says so, where the kernel would kill the process without a word.
 const MEMORY_SHARE: f64 = 0.95;
 
 /// * `asked_gib` - what this process may take instead

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use nn::Losses;
 use spec::ClipGeometry;
-use tch::Device;
 use tch::nn::VarStore;
-use train::{Drawn, Evidence, Loaded, Task};
+use tch::{Device, Tensor};
+use train::{BatchSplit, Drawn, Evidence, Loaded, Task, TrainPlan};
 use vector_quantize::Fsq;
 use video::{Augment, ClipSource};
 
@@ -25,30 +25,38 @@ const NUM_PICTURES: usize = 2;
 
 pub(crate) fn run(args: &PretrainArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, config_toml): (PretrainPreset, String) = presets::resolve(&args.run)?;
-    let geometry = preset.clip.check()?;
-    preset.augment.check()?;
-    let method = Method::check(&preset, &geometry)?;
-    let plan = preset.train.check()?;
+    let setup = Setup::check(&preset)?;
     if args.run.dry_run {
         say(config_toml.trim_end())?;
-        return Ok(say(&format!("# {}", method.describe()))?);
+        return Ok(say(&format!("# {}", setup.method.describe()))?);
     }
-    let split = plan.split(session.ranks()?.num_ranks())?;
-    let room = Room {
-        num_clips: (split.accumulate * split.num_clips) as i64,
-        accumulate: split.accumulate as i64,
-        recompute: Some("model.encoder.recompute"),
-    };
-    train_encoder(args, session, (&preset, &config_toml))
+    let split = setup.plan.split(session.ranks()?.num_ranks())?;
+    let room = Room::of(split, Some("model.encoder.recompute"));
+    train_encoder(args, session, (setup, split, &config_toml))
         .map_err(|err| with_remedy(err, room, session, |sets| try_step(&args.run, session, sets)))
+}
+
+/// A checked preset.
+struct Setup {
+    geometry: ClipGeometry,
+    augment: Augment,
+    method: Method,
+    plan: TrainPlan,
+}
+
+impl Setup {
+    fn check(preset: &PretrainPreset) -> anyhow::Result<Self> {
+        let geometry = preset.clip.check()?;
+        let augment = preset.augment.check()?;
+        let method = Method::check(preset, &geometry)?;
+        Ok(Setup { geometry, augment, method, plan: preset.train.check()? })
+    }
 }
 
 /// A step on noise under changed settings.
 fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result<()> {
     let preset: PretrainPreset = presets::load(&run.preset, &[&run.sets[..], sets].concat())?.parse()?;
-    let geometry = preset.clip.check()?;
-    let method = Method::check(&preset, &geometry)?;
-    let plan = preset.train.check()?;
+    let Setup { geometry, method, plan, .. } = Setup::check(&preset)?;
     // As wide as codes come in our presets; what hangs on it is one layer of the head.
     let quantizer = if method.targets_codes() { Some(Fsq::new(&[8; 6])?) } else { None };
     let vs = VarStore::new(session.device);
@@ -61,14 +69,10 @@ fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result
 fn train_encoder(
     args: &PretrainArgs,
     session: &Session,
-    (preset, config_toml): (&PretrainPreset, &str),
+    (setup, split, config_toml): (Setup, BatchSplit, &str),
 ) -> anyhow::Result<()> {
-    let geometry = preset.clip.check()?;
-    let augment = preset.augment.check()?;
-    let method = Method::check(preset, &geometry)?;
-    let plan = preset.train.check()?;
+    let Setup { geometry, augment, method, plan } = setup;
     let ranks = session.ranks()?;
-    let split = plan.split(ranks.num_ranks())?;
     let source = open(args, geometry, augment)?;
     let quantizer = method.quantizer(source.tokens.as_deref().map(video::TokenStore::header))?;
     let frames_per_clip = geometry.num_frames() as u64;
@@ -81,12 +85,10 @@ fn train_encoder(
     let model = method.build(&vs.root(), quantizer.as_ref())?;
     let feed = ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps());
     let (seed, device) = (plan.seed(), session.device);
-    let mut task = PretrainTask { feed, method, model, quantizer, geometry, seed, device, album: None };
-    if ranks.is_first() {
-        task.album = Some(Album::open(&run.pictures())?);
-        if !args.run.resume {
-            task.draw_masks(1, None)?;
-        }
+    let album = Album::open(&run.pictures())?;
+    let mut task = PretrainTask { feed, method, model, quantizer, geometry, seed, device, album };
+    if ranks.is_first() && !args.run.resume {
+        task.draw_masks(1, None)?;
     }
     job.fit((&run, &vs), session, &mut task)?;
     if !ranks.is_first() {
@@ -115,8 +117,7 @@ struct PretrainTask {
     /// Masks and orders follow from it and the clip.
     seed: u64,
     device: Device,
-    /// Where the first rank keeps its pictures.
-    album: Option<Album>,
+    album: Album,
 }
 
 impl Task for PretrainTask {
@@ -139,6 +140,11 @@ impl Task for PretrainTask {
     fn evidence(&self, batch: &PretrainBatch) -> Evidence {
         let mut tensors = train::NamedTensors::from([("clip_bthwc".to_owned(), batch.clip_bthwc.shallow_clone())]);
         tensors.extend(batch.codes_bnc.as_ref().map(|codes| ("codes_bnc".to_owned(), codes.shallow_clone())));
+        // Masks follow from them.
+        let priorities: Vec<Tensor> = batch.priorities_bn.iter().map(|clip| Tensor::from_slice(clip)).collect();
+        if !priorities.is_empty() {
+            tensors.insert("priorities_bn".to_owned(), Tensor::stack(&priorities, 0));
+        }
         Evidence { clips: self.feed.describe(&batch.draws), tensors }
     }
 
@@ -152,7 +158,7 @@ impl PretrainTask {
     ///
     /// * `named_after` - the step in the pictures' names
     fn draw_masks(&mut self, step: u64, named_after: Option<u64>) -> anyhow::Result<Vec<Drawn>> {
-        let (source, Some(album)) = (self.feed.source(), &mut self.album) else { return Ok(Vec::new()) };
+        let source = self.feed.source();
         let mut drawn = Vec::new();
         for (i, draw) in self.feed.plan().draws(step).into_iter().take(NUM_PICTURES).enumerate() {
             let clip = video::load_clip(source, draw.request)?;
@@ -174,7 +180,7 @@ impl PretrainTask {
             let id = &source.store.segments()[draw.request.segment].id;
             // The clips are other ones each time: their place in the step makes the series.
             let tag = if named_after.is_some() { format!("mask_{i}") } else { format!("mask_{id}") };
-            drawn.push(album.add(&tag, named_after, &format!("{id}: {rows}"), &picture)?);
+            drawn.push(self.album.add(&tag, named_after, &format!("{id}: {rows}"), &picture)?);
         }
         Ok(drawn)
     }

@@ -4,9 +4,9 @@ use nn::Losses;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
-use tokenizer::Tokenizer;
-use train::{Drawn, Evidence, Loaded, Task};
-use video::{ClipSource, WINDOW_FRAMES};
+use tokenizer::{CheckedTokenizer, Tokenizer};
+use train::{BatchSplit, Drawn, Evidence, Loaded, Task, TrainPlan};
+use video::{Augment, ClipSource, WINDOW_FRAMES};
 
 use super::draw::{Artist, spread};
 use crate::album::Album;
@@ -21,37 +21,45 @@ use crate::session::Session;
 /// Segments that are drawn on a schedule.
 const NUM_PICTURES: usize = 2;
 
-const CODE_USE_CAPTION: &str = "use of the codes of these segments: a row per channel, a column per level; dark is never, teal an even \
-                                share, yellow twice that or more";
+const CODE_USE_CAPTION: &str = "use of the codes of these segments: a row per channel, a column per level; dark is never, \
+                                teal an even share, yellow twice that or more";
 
 pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, config_toml): (TokenizerPreset, String) = presets::resolve(&args.run)?;
-    let geometry = preset.clip.check()?;
-    preset.augment.check()?;
-    let checked = preset.tokenizer.check(geometry.patch())?;
-    let plan = preset.train.check()?;
+    let setup = Setup::check(&preset)?;
     if args.run.dry_run {
         say(config_toml.trim_end())?;
-        let codes: i64 = checked.fsq().codebook_size();
+        let codes: i64 = setup.checked.fsq().codebook_size();
         return Ok(say(&format!("# {codes} codes; windows of {WINDOW_FRAMES} frames"))?);
     }
-    let split = plan.split(session.ranks()?.num_ranks())?;
-    let room = Room {
-        num_clips: (split.accumulate * split.num_clips) as i64,
-        accumulate: split.accumulate as i64,
-        recompute: None,
-    };
-    train_tokenizer(args, session, (&preset, &config_toml))
-        .map_err(|err| with_remedy(err, room, session, |sets| try_step(&args.run, session, sets)))
+    let split = setup.plan.split(session.ranks()?.num_ranks())?;
+    train_tokenizer(args, session, (setup, split, &config_toml))
+        .map_err(|err| with_remedy(err, Room::of(split, None), session, |sets| try_step(&args.run, session, sets)))
+}
+
+/// A checked preset.
+struct Setup {
+    geometry: ClipGeometry,
+    augment: Augment,
+    checked: CheckedTokenizer,
+    plan: TrainPlan,
+}
+
+impl Setup {
+    fn check(preset: &TokenizerPreset) -> anyhow::Result<Self> {
+        let geometry = preset.clip.check()?;
+        let augment = preset.augment.check()?;
+        let checked = preset.tokenizer.check(geometry.patch())?;
+        Ok(Setup { geometry, augment, checked, plan: preset.train.check()? })
+    }
 }
 
 /// A step on noise under changed settings.
 fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result<()> {
     let preset: TokenizerPreset = presets::load(&run.preset, &[&run.sets[..], sets].concat())?.parse()?;
-    let geometry = preset.clip.check()?;
-    let plan = preset.train.check()?;
+    let Setup { geometry, checked, plan, .. } = Setup::check(&preset)?;
     let vs = VarStore::new(session.device);
-    let model = Tokenizer::new(&vs.root(), &preset.tokenizer.check(geometry.patch())?)?;
+    let model = Tokenizer::new(&vs.root(), &checked)?;
     let (num_clips, side) = (plan.split(1)?.num_clips as i64, geometry.size_px());
     let shape = [num_clips, WINDOW_FRAMES as i64, side, side, 3];
     let noise = Tensor::randint(256, shape, (Kind::Uint8, session.device));
@@ -61,14 +69,10 @@ fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result
 fn train_tokenizer(
     args: &TokenizerTrainArgs,
     session: &Session,
-    (preset, config_toml): (&TokenizerPreset, &str),
+    (setup, split, config_toml): (Setup, BatchSplit, &str),
 ) -> anyhow::Result<()> {
-    let geometry = preset.clip.check()?;
-    let augment = preset.augment.check()?;
-    let checked = preset.tokenizer.check(geometry.patch())?;
-    let plan = preset.train.check()?;
+    let Setup { geometry, augment, checked, plan } = setup;
     let ranks = session.ranks()?;
-    let split = plan.split(ranks.num_ranks())?;
     let source = ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment };
     let clip_plan = ClipPlan::new(&source, WINDOW_FRAMES, (plan.seed(), plan.batch()))?;
     let frames_per_clip = WINDOW_FRAMES as u64;
@@ -82,7 +86,7 @@ fn train_tokenizer(
         model,
         feed: ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps()),
         geometry,
-        keep_ratio: preset.tokenizer.top_k.keep_ratio,
+        keep_ratio: checked.config().top_k.keep_ratio,
         device: session.device,
         album: Album::open(&run.pictures())?,
     };

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use tch::Device;
 use torch_ext::memory;
+use train::BatchSplit;
 
 use crate::exit::one_line;
 use crate::session::Session;
@@ -20,14 +21,20 @@ pub(crate) struct OutOfMemory {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     /// Clips of a step on this rank.
-    pub(crate) num_clips: i64,
+    num_clips: i64,
     /// Micro-batches that they are split into.
-    pub(crate) accumulate: i64,
+    accumulate: i64,
     /// Where blocks can be recomputed: the setting's key.
-    pub(crate) recompute: Option<&'static str>,
+    recompute: Option<&'static str>,
 }
 
 impl Room {
+    /// * `recompute` - where blocks can be recomputed: the setting's key
+    pub(crate) fn of(split: BatchSplit, recompute: Option<&'static str>) -> Self {
+        let num_clips = (split.accumulate * split.num_clips) as i64;
+        Room { num_clips, accumulate: split.accumulate as i64, recompute }
+    }
+
     /// Changes that leave the result as it is, cheapest first: more micro-batches take no time worth the name, recomputing
     /// blocks a third more.
     fn changes(self) -> Vec<Vec<String>> {
