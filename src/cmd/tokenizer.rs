@@ -101,7 +101,7 @@ impl Frozen {
         let vs = VarStore::new(device);
         let model = Tokenizer::new(&vs.root(), &preset.tokenizer.check(geometry.patch())?)?;
         weights.copy_into(&vs)?;
-        let keep_ratio = preset.tokenizer.top_k.keep_ratio;
+        let keep_ratio = preset.tokenizer.top_k.keep.mean();
         Ok(Frozen { model, geometry, id: weights.id().to_owned(), keep_ratio })
     }
 

@@ -44,7 +44,10 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use config::{CheckedTokenizer, LossConfig, Recon, ScorerConfig, TokenizerConfig, TopKConfig, WINDOW_FRAMES};
+pub use config::{
+    CheckedTokenizer, KeepShare, LossConfig, Recon, ScorerConfig, TokenizerConfig, TopKConfig, TopKGradient,
+    WINDOW_FRAMES,
+};
 pub use error::TokenizerError;
 pub use model::Tokenizer;
 pub use window::{Keep, Tokens};

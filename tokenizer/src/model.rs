@@ -6,9 +6,9 @@ use vector_quantize::Fsq;
 use crate::cnn::{Decoder, Encoder};
 use crate::config::WINDOW_FRAMES;
 use crate::loss::{Forward, losses};
-use crate::scorer::{Scorer, adjacent_distance};
-use crate::topk::keep_mask;
-use crate::{CheckedTokenizer, TokenizerError};
+use crate::scorer::Scorer;
+use crate::topk::{after_first, budget, hard, training_mask, with_first};
+use crate::{CheckedTokenizer, TokenizerError, TopKConfig};
 
 /// Encoder, scorer, quantizer and decoder, trained together and then frozen.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Tokenizer {
             checked: checked.clone(),
             encoder: Encoder::new(&(path / "encoder"), checked)?,
             decoder: Decoder::new(&(path / "decoder"), checked)?,
-            scorer: Scorer::new(&(path / "scorer"), &checked.config().scorer)?,
+            scorer: Scorer::new(&(path / "scorer"), &checked.config().scorer, checked.fsq().num_channels())?,
         })
     }
 
@@ -69,8 +69,9 @@ impl Tokenizer {
         self.expect_clip(clip_bthwc)?;
         let frames = normalized(clip_bthwc)?;
         let latents = self.encoder.forward(&frames)?;
-        let scores = adjacent_distance(&self.scorer.features(&frames)?)?;
-        let mask = self.mask(&scores, self.checked.config().top_k.keep_ratio)?;
+        let scores = self.scorer.scores(&self.scorer.clues(&frames, &latents)?)?;
+        let TopKConfig { keep, gradient } = self.checked.config().top_k;
+        let mask = training_mask(&scores, keep, gradient).during("choosing the top tokens")?;
         let quantized = self.fsq().quantize(&masked(&latents, &mask)?)?;
         let output = self.decoder.forward(&quantized.values)?;
         let forward = Forward { frames, output, codes: quantized.codes, scores, mask };
@@ -81,9 +82,15 @@ impl Tokenizer {
         self.checked.fsq()
     }
 
-    /// The straight-through mask that keeps the first latent frame and `share` of the rest, `[B, T, H, W]`.
-    pub(crate) fn mask(&self, scores_bthw: &Tensor, share: f64) -> Result<Tensor, NnError> {
-        keep_mask(scores_bthw, share, self.checked.config().top_k.temperature).during("choosing the top tokens")
+    /// The mask that keeps the first latent frame and the top `share` of the rest, `[B, T, H, W]`, no gradient.
+    pub(crate) fn top_share(&self, scores_bthw: &Tensor, share: f64) -> Result<Tensor, NnError> {
+        let choose = || {
+            let rest = after_first(scores_bthw)?;
+            let (b, n) = rest.size2()?;
+            let k = Tensor::f_full([b], budget(share, n), (Kind::Int64, rest.device()))?;
+            with_first(scores_bthw, &hard(&rest, &k)?)
+        };
+        choose().during("choosing the top tokens")
     }
 
     /// Checks that a clip is u8 `[B, F, H, W, 3]` with whole windows and patches.

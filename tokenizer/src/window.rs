@@ -3,7 +3,6 @@ use tch::{Kind, Tensor};
 
 use crate::config::WINDOW_FRAMES;
 use crate::model::{masked, normalized};
-use crate::scorer::adjacent_distance;
 use crate::{Tokenizer, TokenizerError};
 
 /// Pixels that pass through the networks at once outside training: two windows at 224x224. Bounds the memory of a long
@@ -45,15 +44,16 @@ impl Tokenizer {
     pub fn encode_clip(&self, clip_bthwc: &Tensor) -> Result<Tokens, TokenizerError> {
         self.expect_clip(clip_bthwc)?;
         tch::no_grad(|| {
-            let (mut codes, mut features) = (Vec::new(), Vec::new());
+            let (mut codes, mut clues) = (Vec::new(), Vec::new());
             for windows in window_chunks(clip_bthwc)? {
                 let frames = normalized(&windows)?;
-                // Features are kept for the whole clip: a few values per token, a small part of the clip's own bytes.
-                features.push(self.scorer.features(&frames)?);
-                codes.push(self.fsq().quantize(&self.encoder.forward(&frames)?)?.codes);
+                let latents = self.encoder.forward(&frames)?;
+                // Clues are kept for the whole clip: a few values per token, a small part of the clip's own bytes.
+                clues.push(self.scorer.clues(&frames, &latents)?);
+                codes.push(self.fsq().quantize(&latents)?.codes);
             }
             let num_clips = clip_bthwc.size()[0];
-            let scores = adjacent_distance(&joined(&features, num_clips)?)?;
+            let scores = self.scorer.scores(&joined(&clues, num_clips)?)?;
             let flat = |tokens: &Tensor| tokens.f_flatten(1, -1).during("joining windows");
             Ok(Tokens { codes: flat(&joined(&codes, num_clips)?)?, priorities: flat(&scores)? })
         })
@@ -75,8 +75,8 @@ impl Tokenizer {
                 let frames = normalized(&windows)?;
                 let mut latents = self.encoder.forward(&frames)?;
                 if let Keep::Share(share) = keep {
-                    let scores = adjacent_distance(&self.scorer.features(&frames)?)?;
-                    latents = masked(&latents, &self.mask(&scores, share.clamp(0.0, 1.0))?)?;
+                    let scores = self.scorer.scores(&self.scorer.clues(&frames, &latents)?)?;
+                    latents = masked(&latents, &self.top_share(&scores, share)?)?;
                 }
                 drawn.push(bytes(&self.decoder.forward(&self.fsq().quantize(&latents)?.values)?)?);
             }

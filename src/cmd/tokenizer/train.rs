@@ -86,7 +86,7 @@ fn train_tokenizer(
         model,
         feed: ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps()),
         geometry,
-        keep_ratio: checked.config().top_k.keep_ratio,
+        keep_ratio: checked.config().top_k.keep.mean(),
         device: session.device,
         album: Album::open(&run.pictures())?,
     };
