@@ -95,7 +95,7 @@ fn train_tokenizer(
         return Ok(());
     }
     let weights = args.run.out.join("tokenizer.safetensors");
-    ::train::weights::save(&weights, "tokenizer", config_toml, &::train::named(&vs))?;
+    ::train::weights::save(&weights, "tokenizer", config_toml, &plan.model_of(&vs))?;
     Ok(say(&format!("wrote {}", weights.display()))?)
 }
 
