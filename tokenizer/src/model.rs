@@ -7,7 +7,7 @@ use crate::cnn::{Decoder, Encoder};
 use crate::config::WINDOW_FRAMES;
 use crate::loss::{Forward, losses};
 use crate::scorer::Scorer;
-use crate::topk::{after_first, budget, hard, training_mask, with_first};
+use crate::topk::training_mask;
 use crate::{CheckedTokenizer, TokenizerError, TopKConfig};
 
 /// Encoder, scorer, quantizer and decoder, trained together and then frozen.
@@ -80,17 +80,6 @@ impl Tokenizer {
 
     pub(crate) fn fsq(&self) -> &Fsq {
         self.checked.fsq()
-    }
-
-    /// The mask that keeps the first latent frame and the top `share` of the rest, `[B, T, H, W]`, no gradient.
-    pub(crate) fn top_share(&self, scores_bthw: &Tensor, share: f64) -> Result<Tensor, NnError> {
-        let choose = || {
-            let rest = after_first(scores_bthw)?;
-            let (b, n) = rest.size2()?;
-            let k = Tensor::f_full([b], budget(share, n), (Kind::Int64, rest.device()))?;
-            with_first(scores_bthw, &hard(&rest, &k)?)
-        };
-        choose().during("choosing the top tokens")
     }
 
     /// Checks that a clip is u8 `[B, F, H, W, 3]` with whole windows and patches.

@@ -6,11 +6,11 @@ use tch::{Device, Kind, Tensor};
 use torch_ext::{Precision, autocast, first_non_finite};
 
 use crate::{
-    Keep, KeepShare, LossConfig, Recon, ScorerConfig, Tokenizer, TokenizerConfig, TokenizerError, TopKConfig,
-    TopKGradient, WINDOW_FRAMES,
+    Keep, KeepShare, LossConfig, Recon, ScorerConfig, Selection, Tokenizer, TokenizerConfig, TokenizerError,
+    TopKConfig, TopKGradient, WINDOW_FRAMES,
 };
 
-const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
+pub(crate) const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
 
 fn tiny() -> TokenizerConfig {
     TokenizerConfig {
@@ -39,7 +39,7 @@ fn untrained() -> (VarStore, Tokenizer) {
 }
 
 /// With the layers that start at zero made random, since they hide everything behind them.
-fn tokenizer() -> (VarStore, Tokenizer) {
+pub(crate) fn tokenizer() -> (VarStore, Tokenizer) {
     let (vs, tokenizer) = untrained();
     wake(&vs);
     (vs, tokenizer)
@@ -69,7 +69,7 @@ fn walking_square(num_frames: i64) -> Tensor {
     Tensor::stack(&frames, 0).to_kind(Kind::Uint8).unsqueeze(0)
 }
 
-fn noise(num_clips: i64, num_frames: i64) -> Tensor {
+pub(crate) fn noise(num_clips: i64, num_frames: i64) -> Tensor {
     Tensor::randint(256, [num_clips, num_frames, 16, 24, 3], (Kind::Uint8, Device::Cpu))
 }
 
@@ -220,7 +220,10 @@ fn a_short_training_beats_the_best_constant_colour_by_far() {
     }
     let frames = batch.to_kind(Kind::Float);
     let psnr_db = |mse: f64| 10.0 * (255.0_f64.powi(2) / mse).log10();
-    let drawn = tokenizer.reconstruct(&batch, Keep::Share(0.5)).unwrap().to_kind(Kind::Float);
+    let drawn = tokenizer
+        .reconstruct(&batch, Keep::Share { share: 0.5, by: Selection::Adaptive })
+        .unwrap()
+        .to_kind(Kind::Float);
     let trained = psnr_db((drawn - &frames).square().mean(Kind::Float).double_value(&[]));
     // The best constant's mean squared error is the variance: 13.2 dB. Measured after 100 steps: 20.7 dB.
     let constant = psnr_db(frames.var(false).double_value(&[]));
@@ -292,8 +295,8 @@ fn a_reconstruction_has_the_shape_of_its_clip_whatever_is_kept() {
     let clip = noise(2, 2 * WINDOW_FRAMES);
     let all = tokenizer.reconstruct(&clip, Keep::All).unwrap();
     assert_eq!((all.size(), all.kind()), (clip.size(), Kind::Uint8));
-    assert_eq!(tokenizer.reconstruct(&clip, Keep::Share(1.0)).unwrap(), all);
-    let none = tokenizer.reconstruct(&clip, Keep::Share(0.0)).unwrap();
+    assert_eq!(tokenizer.reconstruct(&clip, Keep::Share { share: 1.0, by: Selection::Adaptive }).unwrap(), all);
+    let none = tokenizer.reconstruct(&clip, Keep::Share { share: 0.0, by: Selection::Adaptive }).unwrap();
     // Without the later tokens, later frames can only repeat what the first latent frame says.
     assert_ne!(none, all);
     assert_eq!(none.narrow(1, 0, 2), all.narrow(1, 0, 2));

@@ -3,7 +3,8 @@ use tch::{Kind, Tensor};
 
 use crate::config::WINDOW_FRAMES;
 use crate::model::{masked, normalized};
-use crate::{Tokenizer, TokenizerError};
+use crate::select::Windows;
+use crate::{Selection, Tokenizer, TokenizerError};
 
 /// Pixels that pass through the networks at once outside training: two windows at 224x224. Bounds the memory of a long
 /// clip to that of a few windows.
@@ -24,9 +25,13 @@ pub struct Tokens {
 pub enum Keep {
     /// Every token.
     All,
-    /// In each window the first latent frame and this share of the other tokens, those of highest score, as in training.
-    /// Clamped to `0..=1`.
-    Share(f64),
+    /// In each window the first latent frame and a share of the other tokens.
+    Share {
+        /// Of the tokens after the first latent frame, clamped to `0..=1`.
+        share: f64,
+        /// Which.
+        by: Selection,
+    },
 }
 
 impl Tokenizer {
@@ -70,15 +75,18 @@ impl Tokenizer {
     pub fn reconstruct(&self, clip_bthwc: &Tensor, keep: Keep) -> Result<Tensor, TokenizerError> {
         self.expect_clip(clip_bthwc)?;
         tch::no_grad(|| {
-            let mut drawn = Vec::new();
-            for windows in window_chunks(clip_bthwc)? {
-                let frames = normalized(&windows)?;
-                let mut latents = self.encoder.forward(&frames)?;
-                if let Keep::Share(share) = keep {
-                    let scores = self.scorer.scores(&self.scorer.clues(&frames, &latents)?)?;
-                    latents = masked(&latents, &self.top_share(&scores, share)?)?;
+            let (mut drawn, mut first) = (Vec::new(), 0);
+            let per_clip = clip_bthwc.size()[1] / WINDOW_FRAMES;
+            for bytes in window_chunks(clip_bthwc)? {
+                let frames = &normalized(&bytes)?;
+                let mut latents = self.encoder.forward(frames)?;
+                if let Keep::Share { share, by } = keep {
+                    let (_, t, h, w, _) = latents.size5().during("choosing tokens")?;
+                    let windows = Windows { bytes: &bytes, frames, latents: &latents, first, per_clip };
+                    latents = masked(&latents, &self.chosen(&windows, [t, h, w], (share, by))?)?;
                 }
-                drawn.push(bytes(&self.decoder.forward(&self.fsq().quantize(&latents)?.values)?)?);
+                first += bytes.size()[0];
+                drawn.push(to_bytes(&self.decoder.forward(&self.fsq().quantize(&latents)?.values)?)?);
             }
             Ok(joined(&drawn, clip_bthwc.size()[0])?)
         })
@@ -107,7 +115,7 @@ fn joined(chunks: &[Tensor], num_clips: i64) -> Result<Tensor, NnError> {
 }
 
 /// f32 frames, clamped to `[-1, 1]`, as u8.
-fn bytes(frames: &Tensor) -> Result<Tensor, NnError> {
+fn to_bytes(frames: &Tensor) -> Result<Tensor, NnError> {
     let bytes = || {
         let scaled = frames.f_clamp(-1.0, 1.0)?.f_add_scalar(1.0)?.f_mul_scalar(127.5)?;
         scaled.f_round()?.f_to_kind(Kind::Uint8)

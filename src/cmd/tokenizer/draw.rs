@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spec::ClipGeometry;
 use tch::{Device, Kind, Tensor};
-use tokenizer::{Keep, Tokenizer};
+use tokenizer::{Keep, Selection, Tokenizer};
 use video::{ClipRequest, ClipStore, View, WINDOW_FRAMES};
 
 use crate::clips;
@@ -49,7 +49,7 @@ impl Artist<'_> {
         let pixels = clips::pixels(std::slice::from_ref(&clip), self.geometry.size_px(), self.device);
         let tokens = self.model.encode_clip(&pixels)?;
         let all = self.model.reconstruct(&pixels, Keep::All)?;
-        let kept = self.model.reconstruct(&pixels, Keep::Share(self.keep_ratio))?;
+        let kept = self.model.reconstruct(&pixels, Keep::Share { share: self.keep_ratio, by: Selection::Adaptive })?;
         let priorities = Vec::<f32>::try_from(tokens.priorities.flatten(0, 1).to_device(Device::Cpu))?;
         let codes = Vec::<i64>::try_from(tokens.codes.flatten(0, 1).to_device(Device::Cpu))?;
         let picture = Strip::new(&clip.rgb, &self.geometry)?
