@@ -92,7 +92,12 @@ impl Encoder {
             downs,
             tail: blocks(&(path / "tail"), count, [last, last], groups)?,
             norm: FrameGroupNorm::new(&(path / "norm"), last, groups)?,
-            head: CausalConv3d::new(&(path / "head"), last, checked.fsq().num_channels(), Conv3dConfig::same(POINT))?,
+            head: CausalConv3d::new(
+                &(path / "head"),
+                last,
+                checked.quantizer().num_channels(),
+                Conv3dConfig::same(POINT),
+            )?,
         })
     }
 
@@ -144,7 +149,12 @@ impl Decoder {
         }
         Ok(Decoder {
             stem_patch: config.stem_patch,
-            stem: CausalConv3d::new(&(path / "stem"), checked.fsq().num_channels(), last, Conv3dConfig::same(CUBE))?,
+            stem: CausalConv3d::new(
+                &(path / "stem"),
+                checked.quantizer().num_channels(),
+                last,
+                Conv3dConfig::same(CUBE),
+            )?,
             tail: blocks(&(path / "tail"), count, [last, last], groups)?,
             levels,
             ups,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use spec::{Patch, SpecError};
-use vector_quantize::Fsq;
+use vector_quantize::{CheckedQuantizer, QuantizerConfig};
 
 use crate::TokenizerError;
 
@@ -11,8 +11,8 @@ pub const WINDOW_FRAMES: i64 = 16;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerConfig {
-    /// FSQ levels per channel of the latent. The paper says 18 bits; `[8, 8, 8, 8, 8, 8]` is our reading of it.
-    pub levels: Vec<i64>,
+    /// What turns latents into codes. The paper has FSQ of 18 bits; levels `[8, 8, 8, 8, 8, 8]` are our reading of it.
+    pub quantizer: QuantizerConfig,
     /// Channels at `channel_mult` 1 (MAGVIT-B: 64).
     pub base_channels: i64,
     /// Channels per level, as multiples of `base_channels`, from pixels to tokens (MAGVIT: 1, 2, 2, 4).
@@ -129,7 +129,7 @@ pub enum Recon {
 pub struct CheckedTokenizer {
     config: TokenizerConfig,
     patch: Patch,
-    fsq: Fsq,
+    quantizer: CheckedQuantizer,
 }
 
 impl TokenizerConfig {
@@ -137,7 +137,7 @@ impl TokenizerConfig {
     ///
     /// # Errors
     /// [`TokenizerError::Strides`] when encoder or scorer would not end on the token grid; [`TokenizerError::Vq`] for
-    /// impossible levels; [`TokenizerError::Spec`] for a number out of range.
+    /// an impossible quantizer; [`TokenizerError::Spec`] for a number out of range.
     pub fn check(&self, patch: Patch) -> Result<CheckedTokenizer, TokenizerError> {
         self.check_numbers()?;
         if WINDOW_FRAMES % patch.t != 0 || patch.t == WINDOW_FRAMES {
@@ -148,8 +148,8 @@ impl TokenizerConfig {
         if let ScorerConfig::Adjacent { strides: [first, second], .. } = self.scorer {
             expect_patch("tokenizer.scorer.strides", times(first, &second), patch)?;
         }
-        let fsq = Fsq::new(&self.levels)?;
-        Ok(CheckedTokenizer { config: self.clone(), patch, fsq })
+        let quantizer = self.quantizer.check()?;
+        Ok(CheckedTokenizer { config: self.clone(), patch, quantizer })
     }
 
     fn check_numbers(&self) -> Result<(), SpecError> {
@@ -245,8 +245,8 @@ impl CheckedTokenizer {
     }
 
     /// The quantizer.
-    pub fn fsq(&self) -> &Fsq {
-        &self.fsq
+    pub fn quantizer(&self) -> &CheckedQuantizer {
+        &self.quantizer
     }
 
     /// Channels of each level, from pixels to tokens.

@@ -1,7 +1,7 @@
 use nn::{During, Losses, NnError, expect_kind, expect_shape};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
-use vector_quantize::Fsq;
+use vector_quantize::{Quantized, Quantizer, QuantizerConfig};
 
 use crate::cnn::{Decoder, Encoder};
 use crate::config::WINDOW_FRAMES;
@@ -17,6 +17,7 @@ pub struct Tokenizer {
     pub(crate) encoder: Encoder,
     pub(crate) decoder: Decoder,
     pub(crate) scorer: Scorer,
+    pub(crate) quantizer: Quantizer,
 }
 
 impl Tokenizer {
@@ -29,18 +30,25 @@ impl Tokenizer {
             checked: checked.clone(),
             encoder: Encoder::new(&(path / "encoder"), checked)?,
             decoder: Decoder::new(&(path / "decoder"), checked)?,
-            scorer: Scorer::new(&(path / "scorer"), &checked.config().scorer, checked.fsq().num_channels())?,
+            scorer: Scorer::new(&(path / "scorer"), &checked.config().scorer, checked.quantizer().num_channels())?,
+            quantizer: Quantizer::new(&(path / "quantizer"), checked.quantizer())?,
         })
     }
 
-    /// FSQ levels per channel of the latent; their number is the width D of the token values.
-    pub fn levels(&self) -> &[i64] {
-        self.fsq().levels()
+    /// What turns latents into codes and codes into values.
+    pub fn quantizer(&self) -> &Quantizer {
+        &self.quantizer
+    }
+
+    /// Codes as digits in mixed radix, the first digit the fastest: how many values each has. An FSQ has one per channel, LFQ
+    /// one per bit, a learned codebook a single one, a residual those of its stages one after the other. Their product is K.
+    pub fn code_digits(&self) -> Vec<i64> {
+        digits(self.checked.quantizer().config())
     }
 
     /// Number of codes K.
     pub fn codebook_size(&self) -> i64 {
-        self.fsq().codebook_size()
+        self.quantizer.codebook_size()
     }
 
     /// The quantized latents that codes stand for: the targets VQ(V) of LVMAE's equation 2.
@@ -52,7 +60,7 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Vq`] for a code outside `0..K`.
     pub fn values_from_codes(&self, codes: &Tensor) -> Result<Tensor, TokenizerError> {
-        Ok(self.fsq().values_from_codes(codes)?)
+        Ok(self.quantizer.values_from_codes(codes)?)
     }
 
     /// One training step's loss over a batch of windows: encode, score, set all but the top tokens to 0, quantize, decode,
@@ -72,14 +80,10 @@ impl Tokenizer {
         let scores = self.scorer.scores(&self.scorer.clues(&frames, &latents)?)?;
         let TopKConfig { keep, gradient } = self.checked.config().top_k;
         let mask = training_mask(&scores, keep, gradient).during("choosing the top tokens")?;
-        let quantized = self.fsq().quantize(&masked(&latents, &mask)?)?;
-        let output = self.decoder.forward(&quantized.values)?;
-        let forward = Forward { frames, output, codes: quantized.codes, scores, mask };
+        let Quantized { values, codes, .. } = self.quantizer.quantize(&latents)?;
+        let output = self.decoder.forward(&masked(&values, &mask)?)?;
+        let forward = Forward { frames, output, codes, scores, mask };
         losses(&forward, &self.checked.config().loss, self.codebook_size())
-    }
-
-    pub(crate) fn fsq(&self) -> &Fsq {
-        self.checked.fsq()
     }
 
     /// Checks that a clip is u8 `[B, F, H, W, 3]` with whole windows and patches.
@@ -104,8 +108,17 @@ pub(crate) fn normalized(clip: &Tensor) -> Result<Tensor, NnError> {
     frames().during("reading frames")
 }
 
-/// Latents `[B, T, H, W, D]` with those outside the mask `[B, T, H, W]` set to 0. The gradient reaches the scorer through
-/// this product and nothing else.
-pub(crate) fn masked(latents_bthwd: &Tensor, mask_bthw: &Tensor) -> Result<Tensor, NnError> {
-    mask_bthw.f_unsqueeze(-1).and_then(|mask| latents_bthwd.f_mul(&mask)).during("masking tokens")
+/// Values `[B, T, H, W, D]` with those outside the mask `[B, T, H, W]` set to 0. The gradient reaches the scorer through this
+/// product and nothing else.
+pub(crate) fn masked(values_bthwd: &Tensor, mask_bthw: &Tensor) -> Result<Tensor, NnError> {
+    mask_bthw.f_unsqueeze(-1).and_then(|mask| values_bthwd.f_mul(&mask)).during("masking tokens")
+}
+
+fn digits(quantizer: &QuantizerConfig) -> Vec<i64> {
+    match quantizer {
+        QuantizerConfig::Fsq { levels, .. } => levels.clone(),
+        QuantizerConfig::Lfq(lfq) => vec![2; lfq.bits as usize],
+        QuantizerConfig::Vq(vq) => vec![vq.codes],
+        QuantizerConfig::Residual { stages, of } => digits(of).repeat(*stages as usize),
+    }
 }

@@ -4,6 +4,7 @@ use spec::Patch;
 use tch::nn::{Adam, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
 use torch_ext::{Precision, autocast, first_non_finite};
+use vector_quantize::{Bound, QuantizerConfig};
 
 use crate::{
     Keep, KeepShare, LossConfig, Recon, ScorerConfig, Selection, Tokenizer, TokenizerConfig, TokenizerError,
@@ -14,7 +15,7 @@ pub(crate) const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
 
 fn tiny() -> TokenizerConfig {
     TokenizerConfig {
-        levels: vec![8, 8, 8, 8],
+        quantizer: fsq(&[8, 8, 8, 8]),
         base_channels: 16,
         channel_mult: vec![1, 2],
         stem_patch: [2, 4, 4],
@@ -25,6 +26,10 @@ fn tiny() -> TokenizerConfig {
         top_k: keep(0.5),
         loss: LossConfig { recon: Recon::L2, frame_diff_weight: 0.0 },
     }
+}
+
+fn fsq(levels: &[i64]) -> QuantizerConfig {
+    QuantizerConfig::Fsq { levels: levels.to_vec(), bound: Bound::Official }
 }
 
 fn keep(share: f64) -> TopKConfig {
@@ -258,7 +263,7 @@ fn numbers_out_of_range_are_refused_by_key() {
     refused(TokenizerConfig { channel_mult: vec![], ..tiny() }, "tokenizer.channel_mult = 0");
     refused(TokenizerConfig { strides: vec![], ..tiny() }, "tokenizer.strides = []");
     refused(TokenizerConfig { norm_groups: 5, ..tiny() }, "tokenizer.norm_groups = 5");
-    refused(TokenizerConfig { levels: vec![8, 1], ..tiny() }, "levels[1] = 1");
+    refused(TokenizerConfig { quantizer: fsq(&[8, 1]), ..tiny() }, "levels[1] = 1");
     refused(TokenizerConfig { top_k: keep(0.0), ..tiny() }, "tokenizer.top_k.keep.share = 0");
     let top_k = |keep, gradient| TokenizerConfig { top_k: TopKConfig { keep, gradient }, ..tiny() };
     let soft = keep(0.5).gradient;

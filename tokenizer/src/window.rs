@@ -55,7 +55,7 @@ impl Tokenizer {
                 let latents = self.encoder.forward(&frames)?;
                 // Clues are kept for the whole clip: a few values per token, a small part of the clip's own bytes.
                 clues.push(self.scorer.clues(&frames, &latents)?);
-                codes.push(self.fsq().quantize(&latents)?.codes);
+                codes.push(self.quantizer.quantize(&latents)?.codes);
             }
             let num_clips = clip_bthwc.size()[0];
             let scores = self.scorer.scores(&joined(&clues, num_clips)?)?;
@@ -79,14 +79,15 @@ impl Tokenizer {
             let per_clip = clip_bthwc.size()[1] / WINDOW_FRAMES;
             for bytes in window_chunks(clip_bthwc)? {
                 let frames = &normalized(&bytes)?;
-                let mut latents = self.encoder.forward(frames)?;
+                let latents = self.encoder.forward(frames)?;
+                let mut values = self.quantizer.quantize(&latents)?.values;
                 if let Keep::Share { share, by } = keep {
                     let (_, t, h, w, _) = latents.size5().during("choosing tokens")?;
                     let windows = Windows { bytes: &bytes, frames, latents: &latents, first, per_clip };
-                    latents = masked(&latents, &self.chosen(&windows, [t, h, w], (share, by))?)?;
+                    values = masked(&values, &self.chosen(&windows, [t, h, w], (share, by))?)?;
                 }
                 first += bytes.size()[0];
-                drawn.push(to_bytes(&self.decoder.forward(&self.fsq().quantize(&latents)?.values)?)?);
+                drawn.push(to_bytes(&self.decoder.forward(&values)?)?);
             }
             Ok(joined(&drawn, clip_bthwc.size()[0])?)
         })

@@ -26,7 +26,7 @@ pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::R
         tokenizer_id: frozen.id.clone(),
         clip_store_id: store.id().to_owned(),
         patch: [patch.t, patch.h, patch.w],
-        levels: frozen.model.levels().to_vec(),
+        levels: frozen.model.code_digits(),
         size_px: geometry.size_px(),
         sampling: geometry.sampling(),
         num_frames: geometry.num_frames(),

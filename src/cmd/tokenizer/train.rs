@@ -29,7 +29,7 @@ pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Res
     let setup = Setup::check(&preset)?;
     if args.run.dry_run {
         say(config_toml.trim_end())?;
-        let codes: i64 = setup.checked.fsq().codebook_size();
+        let codes: i64 = setup.checked.quantizer().codebook_size();
         return Ok(say(&format!("# {codes} codes; windows of {WINDOW_FRAMES} frames"))?);
     }
     let split = setup.plan.split(session.ranks()?.num_ranks())?;
@@ -147,7 +147,7 @@ impl Task for TokenizerTask {
             drawn.push(self.album.add(&tag, Some(step), &sketch.caption, &sketch.picture)?);
             codes.extend(sketch.codes);
         }
-        let levels = Picture::code_use(&codes, self.model.levels())?;
+        let levels = Picture::code_use(&codes, &self.model.code_digits())?;
         drawn.push(self.album.add("code_use", Some(step), CODE_USE_CAPTION, &levels)?);
         Ok(drawn)
     }
