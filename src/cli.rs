@@ -16,7 +16,7 @@ pub(crate) use self::check::CheckArgs;
 pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, InfoArgs, MergeArgs, VerifyArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
-pub(crate) use self::synth::{DivesArgs, KitchensArgs, SynthCommand};
+pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
 
 /// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
 /// 128-frame clips with it (LVMAE, ARVideo), measure the result.

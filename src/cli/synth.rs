@@ -33,6 +33,9 @@ pub(crate) struct DivesArgs {
     /// Twists per second at the mean dive: at 2.7 a twist is seen well at 128 frames and aliases at 16.
     #[arg(long, default_value_t = 2.7)]
     pub(crate) twist_rate: f64,
+    /// How the dives are filmed.
+    #[arg(long, value_enum, default_value_t = CameraArg::Follow)]
+    pub(crate) camera: CameraArg,
     /// Source videos (background, camera, suit) of the training videos; test videos have others.
     #[arg(long, default_value_t = 8)]
     pub(crate) num_sources_train: usize,
@@ -45,6 +48,14 @@ pub(crate) struct DivesArgs {
     /// Write `masks/*.pbm` too: which pixels are the diver's, for `tokenizer eval --masks`. Adds them to a finished folder.
     #[arg(long)]
     pub(crate) masks: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum CameraArg {
+    /// Panning after the diver: everything in the picture moves.
+    Follow,
+    /// From a tripod: nothing moves but the diver, the board and the water.
+    Still,
 }
 
 #[derive(Debug, Args)]

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use video::VideoError;
-use video::synth::{DiveOptions, KitchenOptions, SynthReport, synth_dives, synth_kitchens};
+use video::synth::{Camera, DiveOptions, KitchenOptions, SynthReport, synth_dives, synth_kitchens};
 
 use super::training::say;
-use crate::cli::{DivesArgs, KitchensArgs};
+use crate::cli::{CameraArg, DivesArgs, KitchensArgs};
 use crate::progress::Progress;
 use crate::report::units::Unit;
 use crate::session::Session;
@@ -20,6 +20,10 @@ pub(crate) fn dives(args: &DivesArgs, session: &Session) -> anyhow::Result<()> {
         size_px: args.size_px,
         frames_per_sec: args.fps,
         twist_rate: args.twist_rate,
+        camera: match args.camera {
+            CameraArg::Follow => Camera::Follow,
+            CameraArg::Still => Camera::Still,
+        },
         num_sources: [args.num_sources_train, args.num_sources_test],
         seed: args.seed,
         masks: args.masks,

@@ -48,6 +48,12 @@ impl Scorer {
         }
     }
 
+    /// Its variables, layer by layer.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Tensor> {
+        let (Scorer::Adjacent { layers } | Scorer::Importance { layers }) = self;
+        layers.iter().flat_map(CausalConv3d::variables)
+    }
+
     /// What the scores of a stretch of latent frames are made from, one latent frame at a time: features c of each token, or
     /// the scores themselves.
     ///
@@ -96,33 +102,4 @@ fn adjacent_distance(features_bthwc: &Tensor) -> Result<Tensor, NnError> {
         Tensor::f_cat(&[&moved.f_narrow(1, 0, 1)?, &moved], 1)
     };
     distance().during("scoring")
-}
-
-/// How evenly scores spread over a window's tokens: the entropy of `s / sum s` over its largest value, ln N. 1 where all are
-/// equal (or none is above 0), 0 where one token has everything. A scalar, the mean over the windows.
-///
-/// * `scores_bthw` - `[B, T, H, W]`, at least 0
-pub(crate) fn evenness(scores_bthw: &Tensor) -> Result<Tensor, NnError> {
-    let entropy = || {
-        let scores = scores_bthw.f_detach()?.f_flatten(1, -1)?.f_to_kind(Kind::Float)?.f_add_scalar(1e-12)?;
-        let p = scores.f_div(&scores.f_sum_dim_intlist(1, true, Kind::Float)?)?;
-        let entropy = p.f_log()?.f_mul(&p)?.f_sum_dim_intlist(1, false, Kind::Float)?.f_neg()?;
-        entropy.f_div_scalar((p.size()[1].max(2) as f64).ln())?.f_mean(Kind::Float)
-    };
-    entropy().during("the scores' entropy")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn evenness_of_four_scores_worked_by_hand() {
-        let even = |scores: &[f32]| evenness(&Tensor::from_slice(scores).view([1, 1, 2, 2])).unwrap().double_value(&[]);
-        assert!((even(&[3.0; 4]) - 1.0).abs() < 1e-6);
-        assert!((even(&[0.0; 4]) - 1.0).abs() < 1e-6);
-        assert!(even(&[0.0, 5.0, 0.0, 0.0]).abs() < 1e-6);
-        // p = (1/2, 1/4, 1/4, 0): entropy 1.5 ln 2 over 2 ln 2.
-        assert!((even(&[2.0, 1.0, 1.0, 0.0]) - 0.75).abs() < 1e-6);
-    }
 }

@@ -70,6 +70,11 @@ impl CausalConv3d {
         Ok(self)
     }
 
+    /// Its variables: `weight`, then `bias`.
+    pub fn variables(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
+
     /// `x_bcthw` `[B, C_in, T, H, W]` to `[B, C_out, T / stride, H / stride, W / stride]`.
     ///
     /// # Errors

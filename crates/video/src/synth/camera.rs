@@ -1,3 +1,4 @@
+use super::Camera;
 use super::dive::Dive;
 use super::scene::Scene;
 use super::vec3::{Vec3, vec3};
@@ -28,13 +29,14 @@ pub(super) struct Projected {
 }
 
 impl View {
-    fn towards(aim: Vec3, scene: &Scene) -> View {
+    /// * `view_height` - metres that the picture shows at the diver's distance
+    fn towards(aim: Vec3, view_height: f32, scene: &Scene) -> View {
         let forward = (aim - scene.camera).unit();
         let right = forward.cross(vec3(0.0, 1.0, 0.0)).unit();
         let up = right.cross(forward);
         let distance = (vec3(0.8, scene.camera.y, 0.0) - scene.camera).dot(forward);
         let right = if scene.mirrored { right * -1.0 } else { right };
-        View { eye: scene.camera, right, up, forward, focal: distance / scene.view_height }
+        View { eye: scene.camera, right, up, forward, focal: distance / view_height }
     }
 
     pub(super) fn project(&self, point: Vec3) -> Projected {
@@ -50,8 +52,22 @@ impl View {
     }
 }
 
-/// The camera in every frame: it pans after the diver, late and with a trembling hand, and stays above the water.
-pub(super) fn follow(dive: &Dive, scene: &Scene) -> Vec<View> {
+/// The camera in every frame.
+pub(super) fn views(dive: &Dive, scene: &Scene) -> Vec<View> {
+    match dive.camera {
+        Camera::Follow => follow(dive, scene),
+        Camera::Still => vec![still(dive, scene); dive.num_frames],
+    }
+}
+
+/// The whole dive in one picture: from a little below the water to an arm's length above the top of the flight.
+fn still(dive: &Dive, scene: &Scene) -> View {
+    let [bottom, top] = [-0.7, dive.top() + 1.2];
+    View::towards(vec3(0.8, (bottom + top) / 2.0, 0.0), top - bottom, scene)
+}
+
+/// The camera pans after the diver, late and with a trembling hand, and stays above the water.
+fn follow(dive: &Dive, scene: &Scene) -> Vec<View> {
     let frame_secs = 1.0 / dive.frames_per_sec;
     let catch_up = 1.0 - (-FOLLOW_RATE * frame_secs).exp();
     let mut aim: Option<Vec3> = None;
@@ -62,7 +78,7 @@ pub(super) fn follow(dive: &Dive, scene: &Scene) -> Vec<View> {
             target.y = target.y.max(LOWEST_AIM);
             let followed = aim.map_or(target, |aim| aim.lerp(target, catch_up));
             aim = Some(followed);
-            View::towards(followed + tremble(dive, t), scene)
+            View::towards(followed + tremble(dive, t), scene.view_height, scene)
         })
         .collect()
 }

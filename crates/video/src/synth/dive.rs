@@ -3,11 +3,11 @@ use std::f32::consts::{FRAC_PI_2, TAU};
 use rand::RngExt;
 use spec::{Purpose, Rng, rng_for};
 
-use super::DiveOptions;
 use super::body::Body;
 use super::class::{DiveClass, Takeoff};
 use super::pose::Pose;
 use super::vec3::{Rotation, Vec3, plateau, smooth_step, vec3};
+use super::{Camera, DiveOptions};
 
 /// Turns of the somersault that every class makes slowly over the whole flight.
 const SLOW_TURNS: f32 = 0.15;
@@ -75,6 +75,7 @@ pub struct Dive {
     pub(super) splash: f32,
     /// Phases of the camera operator's errors, radians.
     pub(super) sway: [f32; 4],
+    pub(super) camera: Camera,
 }
 
 impl Dive {
@@ -118,6 +119,7 @@ impl Dive {
             skin: rng.random(),
             splash: between(rng, [0.5, 1.0]),
             sway: [(); 4].map(|()| between(rng, [0.0, TAU])),
+            camera: options.camera,
         }
     }
 
@@ -135,6 +137,11 @@ impl Dive {
     /// Turns about the body's long axis up to `t`.
     pub fn twist_turns(&self, t: f32) -> f32 {
         self.twist.map_or(0.0, |window| self.class.twists as f32 * window.progress(t))
+    }
+
+    /// Height of the centre of mass at the top of the flight, metres above the water.
+    pub(super) fn top(&self) -> f32 {
+        self.centre_at(self.takeoff_secs).y + self.rise
     }
 
     /// The diver at `t`, in the world.

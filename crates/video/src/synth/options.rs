@@ -33,11 +33,23 @@ pub struct DiveOptions {
     /// per video it takes to count twists: with the default a dive seen in 16 frames turns by more than half a twist
     /// from one to the next.
     pub twist_rate: f64,
+    /// How the dives are filmed.
+    pub camera: Camera,
     /// Source videos of the training and of the test set. One is used only once all classes are filmed in the one before,
     /// so a small set may have fewer.
     pub num_sources: [usize; 2],
     /// Seed of everything random.
     pub seed: u64,
+}
+
+/// How a dive is filmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Camera {
+    /// By hand, panning after the diver: everything in the picture moves.
+    Follow,
+    /// From a tripod, board and pool in the picture: nothing moves but the diver, the board and the water.
+    Still,
 }
 
 impl DiveOptions {
@@ -53,6 +65,7 @@ impl DiveOptions {
             frames_per_sec: 30.0,
             seconds: [4.3, 6.0],
             twist_rate: 2.7,
+            camera: Camera::Follow,
             num_sources: [40, 10],
             seed: 0,
         }

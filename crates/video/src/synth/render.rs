@@ -5,7 +5,7 @@ use spec::{Purpose, Rng, rng_for};
 
 use super::background::Ripples;
 use super::body::{Cover, Limb};
-use super::camera::{View, follow};
+use super::camera::{View, views};
 use super::canvas::{Canvas, Capsule};
 use super::dive::Dive;
 use super::scene::{Rgb, Scene, hsv};
@@ -26,7 +26,7 @@ const AMBIENT: f32 = 0.58;
 ///
 /// A pure function of its arguments (the scene and the dive carry their seeds).
 pub fn render_dive<'a>(dive: &'a Dive, scene: &'a Scene, size_px: u32) -> impl Iterator<Item = Vec<u8>> + 'a {
-    follow(dive, scene).into_iter().enumerate().map(move |(frame, view)| {
+    views(dive, scene).into_iter().enumerate().map(move |(frame, view)| {
         let t = frame as f32 / dive.frames_per_sec;
         let mut canvas = Canvas::new([size_px; 2]);
         Shot { dive, scene, view, t }.paint(&mut canvas);
@@ -41,7 +41,7 @@ pub fn render_dive<'a>(dive: &'a Dive, scene: &'a Scene, size_px: u32) -> impl I
 /// A pixel is the diver's where the body makes up at least a quarter of its colour: one of four samples above the water, or
 /// what the water lets through, which is lost to sight half a metre down. Splash and ripples are not the diver.
 pub fn render_dive_masks<'a>(dive: &'a Dive, scene: &'a Scene, size_px: u32) -> impl Iterator<Item = Vec<bool>> + 'a {
-    follow(dive, scene).into_iter().enumerate().map(move |(frame, view)| {
+    views(dive, scene).into_iter().enumerate().map(move |(frame, view)| {
         let mut canvas = Canvas::new([size_px; 2]);
         Shot { dive, scene, view, t: frame as f32 / dive.frames_per_sec }.paint_silhouette(&mut canvas);
         canvas.pixels().into_iter().map(|pixel| pixel.x >= DIVERS_SHARE).collect()
