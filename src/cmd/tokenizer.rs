@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
-use tokenizer::Tokenizer;
+use tokenizer::{LongVideo, TimeLayout, Tokenizer};
 use video::{ClipRequest, ClipStore, Loader, TokenHeader, TokenWriter, Tokens, View, WINDOW_FRAMES, timeline};
 
 use self::draw::{Artist, Sketch, spread};
@@ -19,7 +19,7 @@ use super::training::say;
 use crate::album::Album;
 use crate::cli::{TokenizerEncodeArgs, TokenizerReconstructArgs};
 use crate::clips;
-use crate::exit::Interrupted;
+use crate::exit::{BadInput, Interrupted};
 use crate::presets::TokenizerPreset;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -30,6 +30,14 @@ const CHUNK_FRAMES: usize = 512;
 pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::Result<()> {
     let store = clips::open_clips(&args.clips)?;
     let frozen = Frozen::load(&args.tokenizer, args.size_px, session.device)?;
+    if frozen.model.time() == TimeLayout::FirstFrame {
+        let text = format!(
+            "{:?} was trained with tokenizer.time = \"first_frame\": its first latent frame is one frame, so its tokens are \
+             not those of the ViT in pre-training. Encode with a tokenizer trained with tokenizer.time = \"pairs\"",
+            args.tokenizer
+        );
+        return Err(BadInput(text).into());
+    }
     let geometry = frozen.geometry;
     let patch = geometry.patch();
     let header = TokenHeader {
@@ -110,7 +118,7 @@ impl Frozen {
         let per_frame = self.geometry.grid().tokens_per_frame();
         let mut tokens = Tokens { codes: Vec::new(), priorities: Vec::new() };
         while let Some((clip_bthwc, lead_frames)) = chunks.next_of(segment, device)? {
-            let chunk = self.model.encode_clip(&clip_bthwc)?;
+            let chunk = self.model.encode_clip(&clip_bthwc, LongVideo::Windows)?;
             let lead = lead_frames as i64 / self.geometry.patch().t * per_frame;
             let rest =
                 |tokens: &Tensor| tokens.narrow(1, lead, tokens.size()[1] - lead).flatten(0, 1).to_device(Device::Cpu);
