@@ -42,6 +42,9 @@ pub(crate) struct DivesArgs {
     /// Everything random derives from it.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Write `masks/*.pbm` too: which pixels are the diver's, for `tokenizer eval --masks`. Adds them to a finished folder.
+    #[arg(long)]
+    pub(crate) masks: bool,
 }
 
 #[derive(Debug, Args)]

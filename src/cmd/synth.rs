@@ -22,6 +22,7 @@ pub(crate) fn dives(args: &DivesArgs, session: &Session) -> anyhow::Result<()> {
         twist_rate: args.twist_rate,
         num_sources: [args.num_sources_train, args.num_sources_test],
         seed: args.seed,
+        masks: args.masks,
         ..DiveOptions::new(args.out.clone())
     };
     options.check()?;

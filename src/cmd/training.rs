@@ -96,7 +96,7 @@ impl Job<'_> {
         task: &mut T,
     ) -> anyhow::Result<Outcome> {
         let mut optimizer = AdamW::new(vs, self.plan.adamw())?;
-        let mut ema = Ema::new(vs, self.plan.ema())?;
+        let mut ema = Ema::new(self.plan.model_of(vs), self.plan.ema())?;
         let job = Fit {
             plan: self.plan,
             vs,

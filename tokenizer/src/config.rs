@@ -37,25 +37,74 @@ pub struct TokenizerConfig {
     pub loss: LossConfig,
 }
 
-/// The `[tokenizer.scorer]` section: two convolutions whose output grid is the token grid.
+/// The `[tokenizer.scorer]` section: what gives each token its score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScorerConfig {
-    /// Channels of both layers. Not published; our default is 16.
-    pub channels: i64,
-    /// Strides of the two layers; their product is the patch.
-    pub strides: [[i64; 3]; 2],
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ScorerConfig {
+    /// How far a token moved since the latent frame before, in the feature space of two convolutions on pixels whose output
+    /// grid is the token grid (LVMAE 3.3).
+    Adjacent {
+        /// Channels of both layers. Not published; our default is 16.
+        channels: i64,
+        /// Strides of the two layers; their product is the patch.
+        strides: [[i64; 3]; 2],
+    },
+    /// What a small network makes of a token's latent and those around it, in `0..1` (MQ-VAE, CVPR 2023).
+    Importance {
+        /// Channels of its hidden layer. MQ-VAE takes the latent's own, which quantization here leaves few of.
+        channels: i64,
+    },
 }
 
 /// The `[tokenizer.top_k]` section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopKConfig {
-    /// Share of the tokens after the first latent frame that is kept, in `(0, 1]`; the first is kept whole. The paper keeps
-    /// 768 of 1568 tokens and does not say whether the first frame counts: 0.42 here if it does, 0.56 if not.
-    pub keep_ratio: f64,
-    /// Width of the sigmoid that carries the gradient, in standard deviations of the window's scores. Not published; ours.
-    pub temperature: f64,
+    /// Share of the tokens after the first latent frame that training keeps; the first is kept whole.
+    pub keep: KeepShare,
+    /// How the choice hands a gradient to the scores. The paper says "differentiable top-k" and names no method.
+    pub gradient: TopKGradient,
+}
+
+/// How many tokens after the first latent frame training keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum KeepShare {
+    /// The same share of every window. The paper keeps 768 of 1568 tokens and does not say whether the first latent frame
+    /// counts: 0.42 here if it does, 0.56 if not.
+    Fixed {
+        /// In `(0, 1]`.
+        share: f64,
+    },
+    /// A share drawn evenly for each window (ours): one tokenizer then draws from any budget between, all tokens included.
+    Drawn {
+        /// The smallest, in `[0, 1)`.
+        min: f64,
+        /// The largest, above `min` and at most 1.
+        max: f64,
+    },
+}
+
+/// How a top-k choice hands a gradient to the scores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TopKGradient {
+    /// That of a sigmoid around the threshold; forward the mask is hard.
+    StraightThrough {
+        /// Width of the sigmoid, in standard deviations of the window's scores. Not published; our default is 0.5.
+        temperature: f64,
+    },
+    /// Perturbed top-k (Berthet et al. 2020, Cordonnier et al. 2021): the mean choice under noise, and its exact derivative.
+    /// Forward the mask is soft in training and hard afterwards.
+    Perturbed {
+        /// Draws of noise; their default is 500.
+        samples: i64,
+        /// Standard deviation of the noise on scores that span `[0, 1]`; their default is 0.05.
+        sigma: f64,
+    },
+    /// Kept tokens are multiplied by their score (MQ-VAE): only they hand a gradient on. For scores in `0..1`, that is a
+    /// scorer of kind "importance".
+    Product {},
 }
 
 /// The `[tokenizer.loss]` section.
@@ -99,14 +148,15 @@ impl TokenizerConfig {
         }
         let encoder = self.strides.iter().fold(self.stem_patch, times);
         expect_patch("tokenizer.stem_patch and tokenizer.strides", encoder, patch)?;
-        let [first, second] = self.scorer.strides;
-        expect_patch("tokenizer.scorer.strides", times(first, &second), patch)?;
+        if let ScorerConfig::Adjacent { strides: [first, second], .. } = self.scorer {
+            expect_patch("tokenizer.scorer.strides", times(first, &second), patch)?;
+        }
         let fsq = Fsq::new(&self.levels)?;
         Ok(CheckedTokenizer { config: self.clone(), patch, fsq })
     }
 
     fn check_numbers(&self) -> Result<(), SpecError> {
-        let (top_k, diff) = (&self.top_k, self.loss.frame_diff_weight);
+        let diff = self.loss.frame_diff_weight;
         let counts = [
             ("tokenizer.base_channels", self.base_channels),
             ("tokenizer.channel_mult", self.channel_mult.iter().copied().min().unwrap_or(0)),
@@ -114,8 +164,7 @@ impl TokenizerConfig {
             ("tokenizer.strides", self.strides.iter().flatten().copied().min().unwrap_or(1)),
             ("tokenizer.res_blocks", self.res_blocks),
             ("tokenizer.norm_groups", self.norm_groups),
-            ("tokenizer.scorer.channels", self.scorer.channels),
-            ("tokenizer.scorer.strides", self.scorer.strides.iter().flatten().copied().min().unwrap_or(0)),
+            ("tokenizer.scorer.channels", self.scorer.channels()),
         ];
         if let Some((key, value)) = counts.into_iter().find(|(_, value)| !(1..=1 << 12).contains(value)) {
             return Err(range_error(key, value, "between 1 and 4096"));
@@ -128,16 +177,62 @@ impl TokenizerConfig {
             let rule = "a divisor of base_channels times each channel_mult";
             return Err(range_error("tokenizer.norm_groups", self.norm_groups, rule));
         }
-        if !(top_k.keep_ratio > 0.0 && top_k.keep_ratio <= 1.0) {
-            return Err(range_error("tokenizer.top_k.keep_ratio", top_k.keep_ratio, "above 0 and at most 1"));
-        }
-        if !(top_k.temperature > 0.0 && top_k.temperature.is_finite()) {
-            return Err(range_error("tokenizer.top_k.temperature", top_k.temperature, "above 0"));
-        }
+        self.top_k.check(&self.scorer)?;
         if !(diff >= 0.0 && diff.is_finite()) {
             return Err(range_error("tokenizer.loss.frame_diff_weight", diff, "0 or above"));
         }
         Ok(())
+    }
+}
+
+impl ScorerConfig {
+    fn channels(&self) -> i64 {
+        match *self {
+            ScorerConfig::Adjacent { channels, .. } | ScorerConfig::Importance { channels } => channels,
+        }
+    }
+}
+
+impl KeepShare {
+    /// The share kept on average, for pictures of what training sees.
+    pub fn mean(self) -> f64 {
+        match self {
+            KeepShare::Fixed { share } => share,
+            KeepShare::Drawn { min, max } => (min + max) / 2.0,
+        }
+    }
+}
+
+impl TopKConfig {
+    fn check(&self, scorer: &ScorerConfig) -> Result<(), SpecError> {
+        match self.keep {
+            KeepShare::Fixed { share } if !(share > 0.0 && share <= 1.0) => {
+                return Err(range_error("tokenizer.top_k.keep.share", share, "above 0 and at most 1"));
+            }
+            KeepShare::Drawn { min, max } if !(0.0 <= min && min < max && max <= 1.0) => {
+                let rule = "two shares in 0..=1, the first below the second";
+                return Err(range_error("tokenizer.top_k.keep", format!("{min} to {max}"), rule));
+            }
+            KeepShare::Fixed { .. } | KeepShare::Drawn { .. } => {}
+        }
+        let above_0 = |value: f64| value > 0.0 && value.is_finite();
+        match (self.gradient, scorer) {
+            (TopKGradient::StraightThrough { temperature }, _) if !above_0(temperature) => {
+                Err(range_error("tokenizer.top_k.gradient.temperature", temperature, "above 0"))
+            }
+            (TopKGradient::Perturbed { sigma, .. }, _) if !above_0(sigma) => {
+                Err(range_error("tokenizer.top_k.gradient.sigma", sigma, "above 0"))
+            }
+            (TopKGradient::Perturbed { samples, .. }, _) if !(1..=1 << 16).contains(&samples) => {
+                Err(range_error("tokenizer.top_k.gradient.samples", samples, "between 1 and 65536"))
+            }
+            (TopKGradient::Product {}, ScorerConfig::Adjacent { .. }) => {
+                let rule = "\"straight_through\" or \"perturbed\": a product needs scores in 0..1, which a scorer of kind \
+                            \"importance\" gives";
+                Err(range_error("tokenizer.top_k.gradient.kind", "product", rule))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 //! | k                        | `top_k.keep_ratio` of the tokens after the first frame  |
 //! | differentiable top-k     | `topk::straight_through`                                |
 //! | z after zeroing          | `model::masked`                                         |
+//! | what it is compared with | `Selection`: random, uniform and motion instead of top-k |
 //! | 16-frame sliding window  | `WINDOW_FRAMES`, `window.rs`                            |
 //!
 //! Letters in names: B clips, F frames, T latent frames, H and W rows and columns (of pixels for clips, of tokens for
@@ -38,6 +39,7 @@ mod error;
 mod loss;
 mod model;
 mod scorer;
+mod select;
 mod time;
 mod topk;
 mod window;
@@ -45,8 +47,12 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use config::{CheckedTokenizer, LossConfig, Recon, ScorerConfig, TokenizerConfig, TopKConfig, WINDOW_FRAMES};
+pub use config::{
+    CheckedTokenizer, KeepShare, LossConfig, Recon, ScorerConfig, TokenizerConfig, TopKConfig, TopKGradient,
+    WINDOW_FRAMES,
+};
 pub use error::TokenizerError;
 pub use model::Tokenizer;
+pub use select::{Selection, num_kept, pixel_motion};
 pub use time::TimeLayout;
 pub use window::{Keep, LongVideo, Tokens};

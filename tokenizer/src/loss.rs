@@ -1,6 +1,7 @@
 use nn::{Codes, During, Losses};
 use tch::{Kind, TchError, Tensor};
 
+use crate::scorer::evenness;
 use crate::{LossConfig, Recon, TokenizerError};
 
 /// What one training forward pass leaves behind.
@@ -20,6 +21,7 @@ pub(crate) struct Forward {
 /// Reconstruction error, plus the same error between differences of adjacent frames where it has a weight.
 pub(crate) fn losses(forward: &Forward, config: &LossConfig, num_codes: i64) -> Result<Losses, TokenizerError> {
     let codes = Codes { codes: forward.codes.shallow_clone(), codebook_size: num_codes };
+    let evenness = evenness(&forward.scores)?;
     let build = || {
         let error = forward.output.f_sub(&forward.frames)?;
         let recon = distance(&error, config.recon)?;
@@ -29,6 +31,7 @@ pub(crate) fn losses(forward: &Forward, config: &LossConfig, num_codes: i64) -> 
             ("kept_share", forward.mask.f_detach()?.f_mean(Kind::Float)?),
             ("score_mean", forward.scores.f_detach()?.f_mean(Kind::Float)?),
             ("score_std", forward.scores.f_detach()?.f_std(false)?),
+            ("score_evenness", evenness),
         ];
         let mut total = recon;
         if config.frame_diff_weight > 0.0 {

@@ -5,9 +5,9 @@ use vector_quantize::Fsq;
 
 use crate::cnn::{Decoder, Encoder};
 use crate::loss::{Forward, losses};
-use crate::scorer::{Scorer, adjacent_distance};
-use crate::topk::keep_mask;
-use crate::{CheckedTokenizer, LongVideo, TimeLayout, TokenizerError};
+use crate::scorer::Scorer;
+use crate::topk::training_mask;
+use crate::{CheckedTokenizer, LongVideo, TimeLayout, TokenizerError, TopKConfig};
 
 /// Encoder, scorer, quantizer and decoder, trained together and then frozen.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Tokenizer {
             checked: checked.clone(),
             encoder: Encoder::new(&(path / "encoder"), checked)?,
             decoder: Decoder::new(&(path / "decoder"), checked)?,
-            scorer: Scorer::new(&(path / "scorer"), &checked.config().scorer)?,
+            scorer: Scorer::new(&(path / "scorer"), &checked.config().scorer, checked.fsq().num_channels())?,
         })
     }
 
@@ -73,8 +73,9 @@ impl Tokenizer {
         self.expect_clip(clip_bthwc, LongVideo::Windows)?;
         let frames = normalized(clip_bthwc)?;
         let latents = self.latents(&frames, &mut Past::none())?;
-        let scores = adjacent_distance(&self.features(&frames, &mut Past::none())?)?;
-        let mask = self.mask(&scores, self.checked.config().top_k.keep_ratio)?;
+        let scores = self.scorer.scores(&self.clues((&frames, &latents), true)?)?;
+        let TopKConfig { keep, gradient } = self.checked.config().top_k;
+        let mask = training_mask(&scores, keep, gradient).during("choosing the top tokens")?;
         let quantized = self.fsq().quantize(&masked(&latents, &mask)?)?;
         let output = self.frames(&quantized.values, &mut Past::none())?;
         let forward = Forward { frames, output, codes: quantized.codes, scores, mask };
@@ -83,11 +84,6 @@ impl Tokenizer {
 
     pub(crate) fn fsq(&self) -> &Fsq {
         self.checked.fsq()
-    }
-
-    /// The straight-through mask that keeps the first latent frame and `share` of the rest, `[B, T, H, W]`.
-    pub(crate) fn mask(&self, scores_bthw: &Tensor, share: f64) -> Result<Tensor, NnError> {
-        keep_mask(scores_bthw, share, self.checked.config().top_k.temperature).during("choosing the top tokens")
     }
 
     /// Checks that a clip is u8 `[B, F, H, W, 3]` with whole windows or latent frames, and whole patches.
@@ -117,7 +113,10 @@ impl Tokenizer {
 
 /// u8 frames to f32 in `[-1, 1]`.
 pub(crate) fn normalized(clip: &Tensor) -> Result<Tensor, NnError> {
-    let frames = || clip.f_to_kind(Kind::Float)?.f_div_scalar(127.5)?.f_sub_scalar(1.0);
+    let frames = || {
+        let mut frames = clip.f_to_kind(Kind::Float)?;
+        frames.f_div_scalar_(127.5)?.f_sub_scalar_(1.0)
+    };
     frames().during("reading frames")
 }
 

@@ -1,67 +1,133 @@
 use nn::{CausalConv3d, Conv3dConfig, During, NnError, Past};
-use tch::Tensor;
 use tch::nn::Path;
+use tch::{Kind, Tensor};
 
 use crate::ScorerConfig;
 
-/// The adjacent-frame scorer: a token's priority is how far it has moved, since the latent frame before, in a small learned
-/// feature space (LVMAE 3.3).
-///
-/// Kernels reach as many frames as they step, so the features of a latent frame depend on its own cube alone, and a
-/// window scores as it would inside the whole clip.
+/// Keeps a latent whose channels are all equal from dividing by zero.
+const NORM_EPS: f64 = 1e-5;
+
+/// What gives each token its score, and in the end its priority. Both kinds see a latent frame at a time, so that windows and
+/// chunks score as they would inside the whole clip.
 #[derive(Debug)]
-pub(crate) struct Scorer {
-    layers: [CausalConv3d; 2],
+pub(crate) enum Scorer {
+    /// How far a token has moved, since the latent frame before, in a small learned feature space (LVMAE 3.3).
+    ///
+    /// Kernels reach as many frames as they step, so the features of a latent frame depend on its own cube alone.
+    Adjacent {
+        /// Strided convolutions on pixels.
+        layers: [CausalConv3d; 2],
+    },
+    /// `sigmoid(conv1(relu(conv3x3(LN(z)))))` (MQ-VAE). Without the paper's batch normalization before the sigmoid, which
+    /// would make a token's score depend on the batch's other clips.
+    Importance {
+        /// 3x3, then 1x1.
+        layers: [CausalConv3d; 2],
+    },
 }
 
 impl Scorer {
-    pub(crate) fn new(path: &Path, config: &ScorerConfig) -> Result<Self, NnError> {
-        let layer = |index: usize, c_in: i64| {
-            let stride = config.strides[index];
-            // In space each output also sees half of its neighbours, as strided convolutions commonly do.
-            let kernel = [stride[0], 2 * stride[1] - 1, 2 * stride[2] - 1];
-            CausalConv3d::new(&(path / index), c_in, config.channels, Conv3dConfig { kernel, stride })
-        };
-        Ok(Scorer { layers: [layer(0, 3)?, layer(1, config.channels)?] })
+    /// * `latent_width` - channels of the latents
+    pub(crate) fn new(path: &Path, config: &ScorerConfig, latent_width: i64) -> Result<Self, NnError> {
+        match *config {
+            ScorerConfig::Adjacent { channels, strides } => {
+                let layer = |index: usize, c_in: i64| {
+                    let stride = strides[index];
+                    // In space each output also sees half of its neighbours, as strided convolutions commonly do.
+                    let kernel = [stride[0], 2 * stride[1] - 1, 2 * stride[2] - 1];
+                    CausalConv3d::new(&(path / index), c_in, channels, Conv3dConfig { kernel, stride })
+                };
+                Ok(Scorer::Adjacent { layers: [layer(0, 3)?, layer(1, channels)?] })
+            }
+            ScorerConfig::Importance { channels } => Ok(Scorer::Importance {
+                layers: [
+                    CausalConv3d::new(&(path / 0), latent_width, channels, Conv3dConfig::same([1, 3, 3]))?,
+                    CausalConv3d::new(&(path / 1), channels, 1, Conv3dConfig::same([1, 1, 1]))?,
+                ],
+            }),
+        }
     }
 
-    /// Features c of each token.
+    /// What the scores of a stretch of latent frames are made from, one latent frame at a time: features c of each token, or
+    /// the scores themselves.
     ///
     /// * `frames_bthwc` - `[B, F, Y, X, 3]` f32 in `[-1, 1]`
+    /// * `latents_bthwd` - of the same frames, `[B, T, H, W, D]`
     ///
-    /// Returns `[B, T, H, W, C]`.
-    pub(crate) fn features(&self, frames_bthwc: &Tensor) -> Result<Tensor, NnError> {
-        let x = frames_bthwc.f_permute([0, 4, 1, 2, 3]).during("scoring")?;
-        let x = self.layers[0].forward(&x, &mut Past::none())?.f_silu().during("scoring")?;
-        self.layers[1].forward(&x, &mut Past::none())?.f_permute([0, 2, 3, 4, 1]).during("scoring")
+    /// Returns `[B, T, H, W, C]`, C = 1 for scores.
+    pub(crate) fn clues(&self, frames_bthwc: &Tensor, latents_bthwd: &Tensor) -> Result<Tensor, NnError> {
+        let during = "scoring";
+        // No kernel here reaches beyond its own latent frame.
+        let past = &mut Past::none();
+        match self {
+            Scorer::Adjacent { layers: [first, second] } => {
+                let x = frames_bthwc.f_permute([0, 4, 1, 2, 3]).during(during)?;
+                let x = first.forward(&x, past)?.f_silu().during(during)?;
+                second.forward(&x, past)?.f_permute([0, 2, 3, 4, 1]).during(during)
+            }
+            Scorer::Importance { layers: [first, second] } => {
+                let width = [*latents_bthwd.size().last().unwrap_or(&0)];
+                let none = None::<&Tensor>;
+                let x = latents_bthwd.f_layer_norm(width, none, none, NORM_EPS, false).during(during)?;
+                let x = first.forward(&x.f_permute([0, 4, 1, 2, 3]).during(during)?, past)?.f_relu().during(during)?;
+                let logits = second.forward(&x, past)?.f_permute([0, 2, 3, 4, 1]).during(during)?;
+                logits.f_to_kind(Kind::Float).and_then(|logits| logits.f_sigmoid()).during(during)
+            }
+        }
+    }
+
+    /// Scores of consecutive latent frames.
+    ///
+    /// * `clues_bthwc` - what [`Scorer::clues`] gave for them
+    ///
+    /// Returns `[B, T, H, W]`, at least 0.
+    pub(crate) fn scores(&self, clues_bthwc: &Tensor) -> Result<Tensor, NnError> {
+        match self {
+            Scorer::Adjacent { .. } => adjacent_distance(clues_bthwc),
+            Scorer::Importance { .. } => clues_bthwc.f_squeeze_dim(-1).during("scoring"),
+        }
     }
 }
 
 /// `s_{t,p} = ||c_{t,p} - c_{t-1,p}||_2`. The first latent frame has none before it and copies the scores of the second
-/// (EVEREST's rule; the paper gives none).
-///
-/// * `features_bthwc` - `[B, T, H, W, C]`, consecutive latent frames
-///
-/// Returns `[B, T, H, W]`, at least 0.
-pub(crate) fn adjacent_distance(features_bthwc: &Tensor) -> Result<Tensor, NnError> {
-    first_copied(&moved(features_bthwc)?)
-}
-
-/// Distances of all latent frames but the first from the one before: `[B, T, H, W, C]` to `[B, T - 1, H, W]`.
-pub(crate) fn moved(features_bthwc: &Tensor) -> Result<Tensor, NnError> {
-    // libtorch's norm has gradient 0 at 0, where nothing moves; a written-out square root would have NaN.
-    let distance = || features_bthwc.f_diff(1, 1, None::<Tensor>, None::<Tensor>)?.f_norm_scalaropt_dim(2, -1, false);
+/// (EVEREST's rule; the paper gives none); an only one has moved by 0.
+fn adjacent_distance(features_bthwc: &Tensor) -> Result<Tensor, NnError> {
+    let distance = || {
+        // libtorch's norm has gradient 0 at 0, where nothing moves; a written-out square root would have NaN.
+        let moved = features_bthwc.f_diff(1, 1, None::<Tensor>, None::<Tensor>)?.f_norm_scalaropt_dim(2, -1, false)?;
+        if moved.size()[1] == 0 {
+            return features_bthwc.f_select(-1, 0)?.f_zeros_like();
+        }
+        Tensor::f_cat(&[&moved.f_narrow(1, 0, 1)?, &moved], 1)
+    };
     distance().during("scoring")
 }
 
-/// Scores of all latent frames from those of all but the first, `[B, T - 1, H, W]` to `[B, T, H, W]`. An only one has 0.
-pub(crate) fn first_copied(moved_bthw: &Tensor) -> Result<Tensor, NnError> {
-    let copied = || {
-        let (b, t, h, w) = moved_bthw.size4()?;
-        if t == 0 {
-            return moved_bthw.f_new_zeros([b, 1, h, w], (moved_bthw.kind(), moved_bthw.device()));
-        }
-        Tensor::f_cat(&[&moved_bthw.f_narrow(1, 0, 1)?, moved_bthw], 1)
+/// How evenly scores spread over a window's tokens: the entropy of `s / sum s` over its largest value, ln N. 1 where all are
+/// equal (or none is above 0), 0 where one token has everything. A scalar, the mean over the windows.
+///
+/// * `scores_bthw` - `[B, T, H, W]`, at least 0
+pub(crate) fn evenness(scores_bthw: &Tensor) -> Result<Tensor, NnError> {
+    let entropy = || {
+        let scores = scores_bthw.f_detach()?.f_flatten(1, -1)?.f_to_kind(Kind::Float)?.f_add_scalar(1e-12)?;
+        let p = scores.f_div(&scores.f_sum_dim_intlist(1, true, Kind::Float)?)?;
+        let entropy = p.f_log()?.f_mul(&p)?.f_sum_dim_intlist(1, false, Kind::Float)?.f_neg()?;
+        entropy.f_div_scalar((p.size()[1].max(2) as f64).ln())?.f_mean(Kind::Float)
     };
-    copied().during("scoring")
+    entropy().during("the scores' entropy")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evenness_of_four_scores_worked_by_hand() {
+        let even = |scores: &[f32]| evenness(&Tensor::from_slice(scores).view([1, 1, 2, 2])).unwrap().double_value(&[]);
+        assert!((even(&[3.0; 4]) - 1.0).abs() < 1e-6);
+        assert!((even(&[0.0; 4]) - 1.0).abs() < 1e-6);
+        assert!(even(&[0.0, 5.0, 0.0, 0.0]).abs() < 1e-6);
+        // p = (1/2, 1/4, 1/4, 0): entropy 1.5 ln 2 over 2 ln 2.
+        assert!((even(&[2.0, 1.0, 1.0, 0.0]) - 0.75).abs() < 1e-6);
+    }
 }

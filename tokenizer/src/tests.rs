@@ -7,11 +7,11 @@ use tch::{Device, Kind, Tensor};
 use torch_ext::{Precision, autocast, first_non_finite};
 
 use crate::{
-    Keep, LongVideo, LossConfig, Recon, ScorerConfig, TimeLayout, Tokenizer, TokenizerConfig, TokenizerError,
-    TopKConfig, WINDOW_FRAMES,
+    Keep, KeepShare, LongVideo, LossConfig, Recon, ScorerConfig, Selection, TimeLayout, Tokenizer, TokenizerConfig,
+    TokenizerError, TopKConfig, TopKGradient, WINDOW_FRAMES,
 };
 
-const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
+pub(crate) const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
 
 pub(crate) fn tiny() -> TokenizerConfig {
     TokenizerConfig {
@@ -23,10 +23,14 @@ pub(crate) fn tiny() -> TokenizerConfig {
         strides: vec![[1, 2, 2]],
         res_blocks: 1,
         norm_groups: 4,
-        scorer: ScorerConfig { channels: 8, strides: [[2, 4, 4], [1, 2, 2]] },
-        top_k: TopKConfig { keep_ratio: 0.5, temperature: 0.5 },
+        scorer: ScorerConfig::Adjacent { channels: 8, strides: [[2, 4, 4], [1, 2, 2]] },
+        top_k: keep(0.5),
         loss: LossConfig { recon: Recon::L2, frame_diff_weight: 0.0 },
     }
+}
+
+fn keep(share: f64) -> TopKConfig {
+    TopKConfig { keep: KeepShare::Fixed { share }, gradient: TopKGradient::StraightThrough { temperature: 0.5 } }
 }
 
 fn untrained() -> (VarStore, Tokenizer) {
@@ -37,7 +41,7 @@ fn untrained() -> (VarStore, Tokenizer) {
 }
 
 /// With the layers that start at zero made random, since they hide everything behind them.
-fn tokenizer() -> (VarStore, Tokenizer) {
+pub(crate) fn tokenizer() -> (VarStore, Tokenizer) {
     let (vs, tokenizer) = untrained();
     wake(&vs);
     (vs, tokenizer)
@@ -89,7 +93,8 @@ fn scores_run_through_the_borders_of_windows() {
 
     // The long clip in one piece, by the definition: distances of features, the first copied.
     let whole = tch::no_grad(|| {
-        let c = tokenizer.scorer.features(&(clip.to_kind(Kind::Float) / 127.5 - 1.0)).unwrap();
+        let latents = Tensor::zeros([2, 24, 2, 3, 4], (Kind::Float, Device::Cpu));
+        let c = tokenizer.scorer.clues(&(clip.to_kind(Kind::Float) / 127.5 - 1.0), &latents).unwrap();
         let moved = (c.narrow(1, 1, 23) - c.narrow(1, 0, 23)).square().sum_dim_intlist(-1, false, Kind::Float).sqrt();
         Tensor::cat(&[moved.narrow(1, 0, 1), moved], 1)
     });
@@ -135,6 +140,41 @@ fn later_frames_change_no_earlier_code() {
     assert_ne!(codes(&a).narrow(0, 4, 4), codes(&mixed).narrow(0, 4, 4));
 }
 
+/// MQ-VAE's scorer, by its formula from the latents; its priorities need no frame before.
+#[test]
+fn importance_is_a_sigmoid_of_normalized_latents() {
+    let config = TokenizerConfig {
+        scorer: ScorerConfig::Importance { channels: 8 },
+        top_k: TopKConfig { keep: KeepShare::Fixed { share: 0.5 }, gradient: TopKGradient::Product {} },
+        ..tiny()
+    };
+    let vs = VarStore::new(Device::Cpu);
+    let tokenizer = Tokenizer::new(&vs.root(), &config.check(PATCH).unwrap()).unwrap();
+    wake(&vs);
+    let clip = noise(1, 2 * WINDOW_FRAMES);
+    let priorities = tokenizer.encode_clip(&clip, LongVideo::Windows).unwrap().priorities.view([16, 2, 3]);
+
+    let weights = vs.variables();
+    let z = tch::no_grad(|| {
+        tokenizer
+            .encoder
+            .forward(&(clip.narrow(1, 0, 16).to_kind(Kind::Float) / 127.5 - 1.0), &mut Past::none())
+            .unwrap()
+    });
+    let z = z.squeeze_dim(0).permute([0, 3, 1, 2]);
+    let centred = &z - z.mean_dim(1, true, Kind::Float);
+    let normed = &centred / (centred.square().mean_dim(1, true, Kind::Float) + 1e-5).sqrt();
+    let conv = |x: &Tensor, i: usize, pad: i64| {
+        let weight = weights[&format!("scorer.{i}.weight")].squeeze_dim(2);
+        x.conv2d(&weight, Some(&weights[&format!("scorer.{i}.bias")]), 1, pad, 1, 1)
+    };
+    let want = conv(&conv(&normed, 0, 1).relu(), 1, 0).sigmoid().squeeze_dim(1);
+    assert!((priorities.narrow(0, 0, 8) - &want).abs().max().double_value(&[]) < 1e-5);
+
+    tokenizer.loss(&noise(2, WINDOW_FRAMES)).unwrap().total.f_backward().unwrap();
+    assert!(grad_norm(&vs, "scorer") > 0.0);
+}
+
 #[test]
 fn the_scorer_learns_through_the_mask_and_nothing_else() {
     let (vs, tokenizer) = tokenizer();
@@ -143,7 +183,7 @@ fn the_scorer_learns_through_the_mask_and_nothing_else() {
     assert!(grad_norm(&vs, "scorer") > 0.0);
 
     // The same step with every token kept: a mask without choice has no gradient, so the scorer hears nothing.
-    let all = TokenizerConfig { top_k: TopKConfig { keep_ratio: 1.0, temperature: 0.5 }, ..tiny() };
+    let all = TokenizerConfig { top_k: keep(1.0), ..tiny() };
     let vs = VarStore::new(Device::Cpu);
     let tokenizer = Tokenizer::new(&vs.root(), &all.check(PATCH).unwrap()).unwrap();
     wake(&vs);
@@ -186,7 +226,10 @@ fn a_short_training_beats_the_best_constant_colour_by_far() {
     }
     let frames = batch.to_kind(Kind::Float);
     let psnr_db = |mse: f64| 10.0 * (255.0_f64.powi(2) / mse).log10();
-    let drawn = tokenizer.reconstruct(&batch, Keep::Share(0.5), LongVideo::Windows).unwrap().to_kind(Kind::Float);
+    let drawn = tokenizer
+        .reconstruct(&batch, Keep::Share { share: 0.5, by: Selection::Adaptive }, LongVideo::Windows)
+        .unwrap()
+        .to_kind(Kind::Float);
     let trained = psnr_db((drawn - &frames).square().mean(Kind::Float).double_value(&[]));
     // The best constant's mean squared error is the variance: 13.2 dB. Measured after 100 steps: 20.7 dB.
     let constant = psnr_db(frames.var(false).double_value(&[]));
@@ -206,7 +249,7 @@ fn strides_that_miss_the_patch_are_refused_by_name() {
         "tokenizer.stem_patch and tokenizer.strides make a cube of [1, 8, 8], but clip.patch is [2, 8, 8]: their product \
          must equal it on every axis"
     );
-    let scorer = ScorerConfig { channels: 8, strides: [[2, 4, 4], [1, 4, 4]] };
+    let scorer = ScorerConfig::Adjacent { channels: 8, strides: [[2, 4, 4], [1, 4, 4]] };
     let said = TokenizerConfig { scorer, ..tiny() }.check(PATCH).unwrap_err().to_string();
     assert!(said.starts_with("tokenizer.scorer.strides make a cube of [2, 16, 16]"), "{said}");
 }
@@ -222,8 +265,17 @@ fn numbers_out_of_range_are_refused_by_key() {
     refused(TokenizerConfig { strides: vec![], ..tiny() }, "tokenizer.strides = []");
     refused(TokenizerConfig { norm_groups: 5, ..tiny() }, "tokenizer.norm_groups = 5");
     refused(TokenizerConfig { levels: vec![8, 1], ..tiny() }, "levels[1] = 1");
-    let top_k = TopKConfig { keep_ratio: 0.0, temperature: 0.5 };
-    refused(TokenizerConfig { top_k, ..tiny() }, "tokenizer.top_k.keep_ratio = 0");
+    refused(TokenizerConfig { top_k: keep(0.0), ..tiny() }, "tokenizer.top_k.keep.share = 0");
+    let top_k = |keep, gradient| TokenizerConfig { top_k: TopKConfig { keep, gradient }, ..tiny() };
+    let soft = keep(0.5).gradient;
+    refused(top_k(KeepShare::Drawn { min: 0.5, max: 0.5 }, soft), "tokenizer.top_k.keep = 0.5 to 0.5");
+    let share = KeepShare::Fixed { share: 0.5 };
+    refused(
+        top_k(share, TopKGradient::StraightThrough { temperature: 0.0 }),
+        "tokenizer.top_k.gradient.temperature = 0",
+    );
+    refused(top_k(share, TopKGradient::Perturbed { samples: 0, sigma: 0.1 }), "tokenizer.top_k.gradient.samples = 0");
+    refused(top_k(share, TopKGradient::Product {}), "tokenizer.top_k.gradient.kind = product");
     let loss = LossConfig { recon: Recon::L1, frame_diff_weight: f64::NAN };
     refused(TokenizerConfig { loss, ..tiny() }, "tokenizer.loss.frame_diff_weight = NaN");
     let whole = tiny().check(Patch { t: 16, h: 8, w: 8 }).unwrap_err().to_string();
@@ -252,8 +304,12 @@ fn a_reconstruction_has_the_shape_of_its_clip_whatever_is_kept() {
     let clip = noise(2, 2 * WINDOW_FRAMES);
     let all = tokenizer.reconstruct(&clip, Keep::All, LongVideo::Windows).unwrap();
     assert_eq!((all.size(), all.kind()), (clip.size(), Kind::Uint8));
-    assert_eq!(tokenizer.reconstruct(&clip, Keep::Share(1.0), LongVideo::Windows).unwrap(), all);
-    let none = tokenizer.reconstruct(&clip, Keep::Share(0.0), LongVideo::Windows).unwrap();
+    assert_eq!(
+        tokenizer.reconstruct(&clip, Keep::Share { share: 1.0, by: Selection::Adaptive }, LongVideo::Windows).unwrap(),
+        all
+    );
+    let none =
+        tokenizer.reconstruct(&clip, Keep::Share { share: 0.0, by: Selection::Adaptive }, LongVideo::Windows).unwrap();
     // Without the later tokens, later frames can only repeat what the first latent frame says.
     assert_ne!(none, all);
     assert_eq!(none.narrow(1, 0, 2), all.narrow(1, 0, 2));

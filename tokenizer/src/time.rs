@@ -53,18 +53,14 @@ impl Tokenizer {
         Ok(latents)
     }
 
-    /// The scorer's features `[B, T, H, W, C]` of frames as in [`Tokenizer::latents`].
-    pub(crate) fn features(&self, frames: &Tensor, past: &mut Past) -> Result<Tensor, NnError> {
-        let features = match self.missing_frames(past) {
-            0 => self.scorer.features(frames)?,
-            count => {
-                // The first frame stands still: against blank frames, all of the second latent frame would have moved.
-                let first = frames.f_narrow(1, 0, 1).during("scoring")?;
-                self.scorer.features(&behind(count, &first, frames)?)?
-            }
-        };
-        past.end_chunk();
-        Ok(features)
+    /// The scorer's clues `[B, T, H, W, C]` of frames and their latents, as in [`Tokenizer::latents`].
+    ///
+    /// * `is_start` - whether the frames are a video's first
+    pub(crate) fn clues(&self, (frames, latents): (&Tensor, &Tensor), is_start: bool) -> Result<Tensor, NnError> {
+        match is_start {
+            true => self.scorer.clues(&self.whole_cubes(frames)?, latents),
+            false => self.scorer.clues(frames, latents),
+        }
     }
 
     /// Frames `[B, F, Y, X, 3]`, not clamped, of quantized latents `[B, T, H, W, D]`.
@@ -75,7 +71,17 @@ impl Tokenizer {
         frames.f_narrow(1, missing, frames.size()[1] - missing).during("decoding")
     }
 
-    fn missing_frames(&self, past: &Past) -> i64 {
+    /// A video `[B, F, ..]` behind as many stills of its first frame as it lacks: for what compares latent frames. Against
+    /// blank frames, everything would have moved.
+    pub(crate) fn whole_cubes(&self, frames: &Tensor) -> Result<Tensor, NnError> {
+        match self.time().lead_frames(self.checked.patch()) {
+            0 => Ok(frames.shallow_clone()),
+            count => behind(count, &frames.f_narrow(1, 0, 1).during("leading in a video")?, frames),
+        }
+    }
+
+    /// Frames that what follows lacks before it to be whole cubes.
+    pub(crate) fn missing_frames(&self, past: &Past) -> i64 {
         if past.is_empty() { self.time().lead_frames(self.checked.patch()) } else { 0 }
     }
 }

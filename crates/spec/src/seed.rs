@@ -40,6 +40,8 @@ pub enum Purpose {
     Erasing = 16,
     /// Mixup and cutmix.
     Mix = 17,
+    /// Tokens that pass when they are chosen at random.
+    KeptTokens = 18,
 }
 
 /// The random stream for one choice: a pure function of its arguments, so that the number of workers, a resume and the

@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 use tch::Device;
+use tch::nn::VarStore;
 
-use crate::{AdamWConfig, BatchSplit, Schedule, TrainError};
+use crate::side::of_model;
+use crate::{AdamWConfig, BatchSplit, NamedTensors, Schedule, Side, TrainError, named};
 
 /// How a model is trained: the `[train]` section of a preset. No key has a default: all of them change results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,6 +111,7 @@ pub enum NonFinitePolicy {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainPlan {
     config: TrainConfig,
+    sides: Vec<Side>,
 }
 
 impl TrainConfig {
@@ -163,11 +166,22 @@ impl TrainConfig {
         if !non_negative(self.clip_grad_norm) {
             return refuse_float("train.clip_grad_norm", self.clip_grad_norm, "at least 0 (0 = no clipping)");
         }
-        Ok(TrainPlan { config: self.clone() })
+        Ok(TrainPlan { config: self.clone(), sides: Vec::new() })
     }
 }
 
 impl TrainPlan {
+    /// The same plan with one more side, whose variables are trained beside the model.
+    pub fn with_side(mut self, side: Side) -> Self {
+        self.sides.push(side);
+        self
+    }
+
+    /// The variables of the model itself, trained or not, sharing storage with it: those of no side.
+    pub fn model_of(&self, vs: &VarStore) -> NamedTensors {
+        of_model(named(vs), &self.sides)
+    }
+
     /// Optimizer steps of the whole run.
     pub fn steps(&self) -> u64 {
         self.config.steps
@@ -206,7 +220,7 @@ impl TrainPlan {
     /// Settings of the optimizer.
     pub fn adamw(&self) -> AdamWConfig {
         let TrainConfig { betas, weight_decay, layer_decay, .. } = self.config;
-        AdamWConfig { betas, weight_decay, layer_decay }
+        AdamWConfig { betas, weight_decay, layer_decay, sides: self.sides.clone() }
     }
 
     /// Precision of forward and backward.

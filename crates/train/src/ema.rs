@@ -1,11 +1,11 @@
 use nn::{During, NnError};
-use tch::nn::VarStore;
 use tch::{TchError, Tensor};
 
 use crate::named::copy_all;
-use crate::{EmaConfig, NamedTensors, TrainError, named};
+use crate::{EmaConfig, NamedTensors, TrainError};
 
-/// An exponential moving average of all variables of a model.
+/// An exponential moving average of the trained variables of a model, with a copy of the others: what no gradient moves
+/// (counters, a codebook that is an average itself) keeps pace with the model.
 #[derive(Debug)]
 pub struct Ema {
     decay: f64,
@@ -16,11 +16,12 @@ pub struct Ema {
 impl Ema {
     /// An average that starts at the model's weights; `None` where the config asks for none.
     ///
+    /// * `weights` - sharing storage with the model, as [`crate::TrainPlan::model_of`] gives them
+    ///
     /// # Errors
     /// [`NnError::OutOfMemory`] when a second set of weights does not fit.
-    pub fn new(vs: &VarStore, config: EmaConfig) -> Result<Option<Self>, NnError> {
+    pub fn new(weights: NamedTensors, config: EmaConfig) -> Result<Option<Self>, NnError> {
         let EmaConfig::Decay { decay } = config else { return Ok(None) };
-        let weights = named(vs);
         let copy = |(name, value): (&String, &Tensor)| Ok((name.clone(), copy_of(value)?));
         let averages =
             weights.iter().map(copy).collect::<Result<_, _>>().during("copying weights for their average")?;
@@ -36,9 +37,8 @@ impl Ema {
         let blend = || {
             for (name, average) in &mut self.averages {
                 let weight = &self.weights[name];
-                match weight.is_floating_point() {
+                match weight.requires_grad() {
                     true => drop(average.f_lerp_(weight, 1.0 - decay)?),
-                    // Counters have no average.
                     false => average.f_copy_(weight)?,
                 }
             }
@@ -69,15 +69,17 @@ fn copy_of(value: &Tensor) -> Result<Tensor, TchError> {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind, nn};
+    use tch::nn::{self, VarStore};
+    use tch::{Device, Kind};
 
     use super::*;
+    use crate::named;
 
     #[test]
     fn the_average_follows_the_weights_as_worked_by_hand() {
         let vs = VarStore::new(Device::Cpu);
         let mut x = vs.root().var("x", &[1], nn::Init::Const(1.0));
-        let mut ema = Ema::new(&vs, EmaConfig::Decay { decay: 0.25 }).unwrap().unwrap();
+        let mut ema = Ema::new(named(&vs), EmaConfig::Decay { decay: 0.25 }).unwrap().unwrap();
         let mut set = |value: f64| drop(tch::no_grad(|| x.fill_(value)));
         set(3.0);
         // (1 + 1) / (10 + 1) is below 0.25: 1 * 2/11 + 3 * 9/11 = 29/11.
@@ -94,14 +96,17 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_copied_and_no_average_is_made_where_none_is_asked_for() {
+    fn what_no_gradient_moves_is_copied_and_no_average_is_made_where_none_is_asked_for() {
         let vs = VarStore::new(Device::Cpu);
         let count = vs.root().add("count", Tensor::from_slice(&[1i64]), false);
-        let mut ema = Ema::new(&vs, EmaConfig::Decay { decay: 0.9 }).unwrap().unwrap();
+        let codebook = vs.root().add("codebook", Tensor::from_slice(&[1.0f32]), false);
+        let mut ema = Ema::new(named(&vs), EmaConfig::Decay { decay: 0.9 }).unwrap().unwrap();
         drop(count.shallow_clone().fill_(7));
+        drop(codebook.shallow_clone().fill_(3.0));
         ema.update(100).unwrap();
         assert_eq!(ema.averages()["count"].int64_value(&[0]), 7);
         assert_eq!(ema.averages()["count"].kind(), Kind::Int64);
-        assert!(Ema::new(&vs, EmaConfig::None {}).unwrap().is_none());
+        assert_eq!(ema.averages()["codebook"].double_value(&[0]), 3.0);
+        assert!(Ema::new(named(&vs), EmaConfig::None {}).unwrap().is_none());
     }
 }

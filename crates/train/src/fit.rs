@@ -12,7 +12,7 @@ use crate::keeper::Keeper;
 use crate::meter::Meter;
 use crate::micro_batch::{MicroBatch, Sums};
 use crate::trouble::Trouble;
-use crate::{AdamW, Ema, NamedTensors, RunDir, StepLog, Task, TrainError, TrainPlan, named};
+use crate::{AdamW, Ema, GradNorms, NamedTensors, RunDir, StepLog, Task, TrainError, TrainPlan, named};
 
 /// What [`fit`] works on.
 #[derive(Debug)]
@@ -50,7 +50,8 @@ pub enum Outcome {
 /// Trains from the run's last checkpoint, or from the model as it is, to the last step.
 ///
 /// Each step goes in this order: learning rate, data; for each micro-batch forward, finite check and backward; the mean of
-/// the gradients over the ranks, clipping, the optimizer, the average of the weights; then log, pictures, checkpoint.
+/// the gradients over the ranks, clipping, the optimizer, the task's own update, the average of the weights; then log,
+/// pictures, checkpoint.
 ///
 /// The weights are touched only when loss and gradient are finite on all ranks; a step waits for the device to see that,
 /// and for nothing else unless it logs. Checkpoints are written while training goes on.
@@ -88,14 +89,16 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
             }
         }
         let agreed = agree(ranks, sums.loss, interrupt.load(Ordering::Relaxed))?;
-        let mut grad_norm = f64::NAN;
+        let mut norms = GradNorms::unknown();
         if agreed.loss.is_finite() {
             ranks.mean(&optimizer.gradients()).map_err(TrainError::Ranks)?;
-            grad_norm = optimizer.clip_grad_norm(plan.clip_grad_norm()).map_err(|err| at.failed(err))?;
+            norms = optimizer.clip_grad_norm(plan.clip_grad_norm()).map_err(|err| at.failed(err))?;
         }
+        let grad_norm = norms.worst();
         let taken = grad_norm.is_finite();
         if taken {
             optimizer.step(learning_rate).map_err(|err| at.failed(err))?;
+            catch("the update after a step", || task.after_step(step, ranks)).map_err(|caught| at.caught(caught))??;
             ema.as_mut().map_or(Ok(()), |ema| ema.update(step)).map_err(|err| at.failed(err))?;
         } else {
             let trouble = Trouble { at, loss: agreed.loss, grad_norm, vs, run, ranks };
@@ -105,7 +108,8 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
         meter.add(began.elapsed().as_secs_f64(), loaded.wait_secs);
 
         if plan.logs_at(step) || !taken {
-            let terms = if taken { terms_of_all(ranks, at, &sums)? } else { BTreeMap::new() };
+            let mut terms = if taken { terms_of_all(ranks, at, &sums)? } else { BTreeMap::new() };
+            terms.extend(norms.sides);
             let known = StepLog { terms, learning_rate, grad_norm, ..keeper.progress.log(agreed.loss) };
             let log = meter.restart(known, frames_per_step);
             keeper.log(&log)?;

@@ -20,7 +20,7 @@ pub struct StepLog {
     pub terms: BTreeMap<&'static str, f64>,
     /// Learning rate of this step.
     pub learning_rate: f64,
-    /// L2 norm of this step's gradient before clipping.
+    /// L2 norm of this step's gradient before clipping, over the model itself: a side has a key of its own.
     pub grad_norm: f64,
     /// Steps so far that were skipped because their loss or gradient was not finite.
     pub skipped: u64,

@@ -3,13 +3,13 @@ use tch::{Kind, Tensor, nn::VarStore};
 use torch_ext::AdamWStep;
 
 use crate::named::copy_all;
-use crate::{NamedTensors, TrainError, layer_scales, named};
+use crate::{GradNorms, NamedTensors, Side, TrainError, layer_scales, named};
 
 /// Added to the root of the second moment; PyTorch's default, which MAE and VideoMAE keep.
 const EPS: f64 = 1e-8;
 
 /// Settings of [`AdamW`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AdamWConfig {
     /// Decay of the first and second moment.
     pub betas: [f64; 2],
@@ -17,6 +17,8 @@ pub struct AdamWConfig {
     pub weight_decay: f64,
     /// Layer-wise decay of the learning rate; 1 for none (see [`crate::layer_scales`]).
     pub layer_decay: f64,
+    /// Parameters that are no part of the model; all others are.
+    pub sides: Vec<Side>,
 }
 
 /// AdamW (Loshchilov and Hutter, arXiv:1711.05101) by libtorch's fused kernel, with its state in plain tensors, so that a
@@ -27,6 +29,7 @@ pub struct AdamWConfig {
 #[derive(Debug)]
 pub struct AdamW {
     betas: [f64; 2],
+    sides: Vec<Side>,
     groups: Vec<ParameterGroup>,
     /// All trainable variables, sorted by name.
     parameters: Vec<Parameter>,
@@ -45,6 +48,8 @@ struct Parameter {
     name: String,
     /// Place in [`AdamW`]'s groups.
     group: usize,
+    /// Place in [`AdamW`]'s sides; `None` for the model's own.
+    side: Option<usize>,
     value: Tensor,
     exp_avg: Tensor,
     exp_avg_sq: Tensor,
@@ -68,11 +73,14 @@ impl AdamW {
     pub fn new(vs: &VarStore, config: AdamWConfig) -> Result<Self, NnError> {
         let trained: NamedTensors = named(vs).into_iter().filter(|(_, value)| value.requires_grad()).collect();
         let scales = layer_scales(trained.keys().map(String::as_str), config.layer_decay);
-        let mut optimizer = AdamW { betas: config.betas, groups: Vec::new(), parameters: Vec::new() };
+        let mut optimizer =
+            AdamW { betas: config.betas, sides: config.sides, groups: Vec::new(), parameters: Vec::new() };
         for (name, value) in trained {
             let weight_decay = if decays(&name, &value.size()) { config.weight_decay } else { 0.0 };
-            let group = optimizer.group(ParameterGroup { weight_decay, scale: scales[&name] });
-            let parameter = Parameter::new(name, value, group).during("making optimizer state")?;
+            let side = optimizer.sides.iter().position(|side| side.holds(&name));
+            let scale = scales[&name] * side.map_or(1.0, |side| optimizer.sides[side].learning_rate_scale);
+            let group = optimizer.group(ParameterGroup { weight_decay, scale });
+            let parameter = Parameter::new(name, value, (group, side)).during("making optimizer state")?;
             optimizer.parameters.push(parameter);
         }
         Ok(optimizer)
@@ -102,27 +110,21 @@ impl AdamW {
         Ok(())
     }
 
-    /// L2 norm over all gradients together, before they are scaled down to `max` where it is longer. 0 without any
-    /// gradient. Waits for the device once, however many parameters there are.
+    /// Scales the gradients of the model down to the length `max` where they are longer, and those of each side to its own,
+    /// whether others are too long or not. Returns the lengths before. Waits for the device once for the model and for each
+    /// side, however many parameters there are.
     ///
     /// # Errors
     /// [`NnError`] when libtorch fails.
-    pub fn clip_grad_norm(&mut self, max: Option<f64>) -> Result<f64, NnError> {
-        let during = "clipping gradients";
-        let mut grads = self.gradients();
-        if grads.is_empty() {
-            return Ok(0.0);
+    pub fn clip_grad_norm(&mut self, max: Option<f64>) -> Result<GradNorms, NnError> {
+        let grads_of = |side: Option<usize>| -> Vec<Tensor> {
+            self.with_gradient().filter(|(parameter, _)| parameter.side == side).map(|(_, grad)| grad).collect()
+        };
+        let mut sides = Vec::new();
+        for (i, side) in self.sides.iter().enumerate() {
+            sides.push((side.grad_norm_key, clip(grads_of(Some(i)), side.clip_grad_norm)?));
         }
-        let norm = torch_ext::total_norm(&grads)?;
-        let norm = f64::try_from(&norm).during(during)?;
-        // PyTorch's formula: the small number keeps a zero gradient from dividing by zero.
-        let scale = max.map_or(1.0, |max| max / (norm + 1e-6));
-        if scale < 1.0 {
-            for grad in &mut grads {
-                *grad = grad.f_mul_scalar_(scale).during(during)?;
-            }
-        }
-        Ok(norm)
+        Ok(GradNorms { model: clip(grads_of(None), max)?, sides })
     }
 
     /// Moves every parameter that has a gradient.
@@ -190,11 +192,30 @@ impl AdamW {
     }
 }
 
+/// L2 norm over all gradients together, before they are scaled down to `max` where it is longer; 0 without any gradient.
+fn clip(mut grads: Vec<Tensor>, max: Option<f64>) -> Result<f64, NnError> {
+    let during = "clipping gradients";
+    if grads.is_empty() {
+        return Ok(0.0);
+    }
+    let norm = torch_ext::total_norm(&grads)?;
+    let norm = f64::try_from(&norm).during(during)?;
+    // PyTorch's formula: the small number keeps a zero gradient from dividing by zero.
+    let scale = max.map_or(1.0, |max| max / (norm + 1e-6));
+    if scale < 1.0 {
+        for grad in &mut grads {
+            *grad = grad.f_mul_scalar_(scale).during(during)?;
+        }
+    }
+    Ok(norm)
+}
+
 impl Parameter {
-    fn new(name: String, value: Tensor, group: usize) -> Result<Self, tch::TchError> {
+    fn new(name: String, value: Tensor, (group, side): (usize, Option<usize>)) -> Result<Self, tch::TchError> {
         let zeros = || value.f_zeros_like().map(|zeros| zeros.set_requires_grad(false));
         Ok(Parameter {
             group,
+            side,
             exp_avg: zeros()?,
             exp_avg_sq: zeros()?,
             num_steps: Tensor::f_zeros([], (Kind::Float, value.device()))?,

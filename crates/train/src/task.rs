@@ -1,4 +1,5 @@
 use nn::Losses;
+use torch_ext::Group;
 
 use crate::{NamedTensors, TrainError};
 
@@ -10,7 +11,8 @@ pub trait Task {
     type Error: From<TrainError>;
 
     /// This rank's micro-batches of a step (from 1): as many as [`crate::BatchSplit::accumulate`] says, and a pure
-    /// function of the step.
+    /// function of the step. What [`Task::loss`] collected for [`Task::after_step`] and is still there is dropped: the step
+    /// that it belongs to was not taken.
     ///
     /// # Errors
     /// Whatever loading fails with.
@@ -22,6 +24,20 @@ pub trait Task {
     /// # Errors
     /// Whatever the model fails with.
     fn loss(&mut self, batch: &Self::Batch) -> Result<Losses, Self::Error>;
+
+    /// Moves the state that no gradient moves (a codebook that is an average, running means), once the optimizer has taken
+    /// `step`; not called after a step that was left out. Such state lives in variables that are not trained, so that
+    /// checkpoints hold it and the average of the weights copies it.
+    ///
+    /// What it is moved by, [`Task::loss`] collects, adding up over micro-batches. Here it is summed over `ranks`, so that
+    /// every rank moves to the same state, and that of one process with all their clips. Sums over clips are to be
+    /// collected, therefore, and nothing that depends on how a step is split.
+    ///
+    /// # Errors
+    /// Whatever the model or the exchange between ranks fails with.
+    fn after_step(&mut self, _step: u64, _ranks: &Group) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// What is kept of a micro-batch whose loss or gradient is not finite.
     fn evidence(&self, batch: &Self::Batch) -> Evidence;

@@ -20,7 +20,7 @@ pub fn trial_step<E: From<TrainError>>(
     let precision = plan.precision().on(vs.device());
     let place = MicroBatch { run_seed: plan.seed(), index: 0, at, precision };
     let mut optimizer = AdamW::new(vs, plan.adamw()).map_err(|err| at.failed(err))?;
-    let mut ema = Ema::new(vs, plan.ema()).map_err(|err| at.failed(err))?;
+    let mut ema = Ema::new(plan.model_of(vs), plan.ema()).map_err(|err| at.failed(err))?;
     let mut sums = Sums::default();
     catch("forward", || sums.add(place, 1.0, loss)).map_err(|caught| at.caught(caught))??;
     let mut rest = || {

@@ -228,6 +228,14 @@ pub enum VideoError {
         /// What the codec said.
         problem: String,
     },
+    /// A file of masks is not what `data synth dives --masks` writes, or is not of the video it is used with.
+    #[error("{path:?} is no mask of that video: {problem}")]
+    Mask {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// The folder to import holds no file, or the filters leave none.
     #[error("nothing to import from {path:?}: {problem}")]
     NothingToImport {

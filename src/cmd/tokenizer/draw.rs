@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spec::ClipGeometry;
 use tch::{Device, Kind, Tensor};
-use tokenizer::{Keep, LongVideo, TimeLayout, Tokenizer};
+use tokenizer::{Keep, LongVideo, Selection, TimeLayout, Tokenizer};
 use video::{ClipRequest, ClipStore, View, WINDOW_FRAMES};
 
 use crate::clips;
@@ -49,7 +49,8 @@ impl Artist<'_> {
         let pixels = clips::pixels(std::slice::from_ref(&clip), self.geometry.size_px(), self.device);
         let tokens = self.model.encode_clip(&pixels, long)?;
         let all = self.model.reconstruct(&pixels, Keep::All, long)?;
-        let kept = self.model.reconstruct(&pixels, Keep::Share(self.keep_ratio), long)?;
+        let keep = Keep::Share { share: self.keep_ratio, by: Selection::Adaptive };
+        let kept = self.model.reconstruct(&pixels, keep, long)?;
         let priorities = Vec::<f32>::try_from(tokens.priorities.flatten(0, 1).to_device(Device::Cpu))?;
         let codes = Vec::<i64>::try_from(tokens.codes.flatten(0, 1).to_device(Device::Cpu))?;
         let picture = Strip::new(&self.cubes(&pixels)?, &self.geometry)?

@@ -96,7 +96,7 @@ fn train_tokenizer(
         model,
         feed: ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps()),
         geometry,
-        keep_ratio: checked.config().top_k.keep_ratio,
+        keep_ratio: checked.config().top_k.keep.mean(),
         device: session.device,
         album: Album::open(&run.pictures())?,
     };
@@ -105,7 +105,7 @@ fn train_tokenizer(
         return Ok(());
     }
     let weights = args.run.out.join("tokenizer.safetensors");
-    ::train::weights::save(&weights, "tokenizer", config_toml, &::train::named(&vs))?;
+    ::train::weights::save(&weights, "tokenizer", config_toml, &plan.model_of(&vs))?;
     Ok(say(&format!("wrote {}", weights.display()))?)
 }
 

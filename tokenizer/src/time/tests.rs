@@ -1,10 +1,9 @@
-use nn::Past;
-use spec::Patch;
 use tch::nn::VarStore;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
+use super::*;
 use crate::tests::{noise, tiny, wake};
-use crate::{Keep, LongVideo, ScorerConfig, TimeLayout, Tokenizer, TokenizerConfig, TokenizerError};
+use crate::{Keep, LongVideo, ScorerConfig, TokenizerConfig, TokenizerError};
 
 const LAYOUTS: [TimeLayout; 2] = [TimeLayout::Pairs, TimeLayout::FirstFrame];
 
@@ -18,7 +17,7 @@ fn configs() -> Vec<(TokenizerConfig, Patch)> {
             channel_mult: vec![1; strides.len() + 1],
             stem_patch,
             strides: strides.to_vec(),
-            scorer: ScorerConfig { strides: scorer, ..tiny().scorer },
+            scorer: ScorerConfig::Adjacent { channels: 8, strides: scorer },
             ..tiny()
         };
         (config, Patch { t: product[0], h: product[1], w: product[2] })

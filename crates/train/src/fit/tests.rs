@@ -13,13 +13,15 @@ use super::*;
 use crate::checkpoint::Checkpoints;
 use crate::config::example;
 use crate::run_dir::tests::info;
-use crate::{Drawn, EmaConfig, Evidence, Loaded, NonFinitePolicy, Start, TrainConfig, TrainError};
+use crate::{Drawn, EmaConfig, Evidence, Loaded, NonFinitePolicy, Side, Start, TrainConfig, TrainError};
 
 /// A small net with fixed first weights, and how it is trained.
 struct Bench {
     plan: TrainPlan,
     vs: VarStore,
     net: nn::Sequential,
+    /// A running mean of the clips, `[8]`, which no gradient moves.
+    seen: Tensor,
     optimizer: AdamW,
     ema: Option<Ema>,
     /// The step during which the interrupt arrives; 0 for never.
@@ -29,6 +31,9 @@ struct Bench {
 /// Trains on batches that depend on the step alone.
 struct Lesson<'a, L> {
     net: &'a nn::Sequential,
+    seen: &'a mut Tensor,
+    /// Sum of this step's clips, `[8]`.
+    collected: Option<Tensor>,
     plan: &'a TrainPlan,
     interrupt: &'a AtomicBool,
     interrupt_at: u64,
@@ -41,6 +46,7 @@ impl<L: Fn(u64, &nn::Sequential, &Tensor) -> Tensor> Task for Lesson<'_, L> {
 
     fn next(&mut self, step: u64) -> Result<Loaded<Self::Batch>, TrainError> {
         self.interrupt.store(step == self.interrupt_at, Ordering::Relaxed);
+        self.collected = None;
         let split = self.plan.split(1)?;
         let clips = numbers(1000 + step, &[self.plan.batch(), 8]);
         let micro_batches = clips.split(split.num_clips as i64, 0).into_iter().map(|x| (step, x)).collect();
@@ -50,7 +56,17 @@ impl<L: Fn(u64, &nn::Sequential, &Tensor) -> Tensor> Task for Lesson<'_, L> {
     fn loss(&mut self, (step, x): &Self::Batch) -> Result<Losses, TrainError> {
         let total = (self.loss)(*step, self.net, x);
         let terms = vec![("half", total.detach() * 0.5)];
+        let sum = x.sum_dim_intlist(0, false, Kind::Float);
+        self.collected = Some(self.collected.take().map_or(sum.shallow_clone(), |collected| collected + &sum));
         Ok(Losses { total, terms, features: None, codes: None })
+    }
+
+    fn after_step(&mut self, _step: u64, ranks: &Group) -> Result<(), TrainError> {
+        let sum = self.collected.take().expect("a loss was computed");
+        ranks.sum(std::slice::from_ref(&sum))?;
+        *self.seen *= 0.75;
+        *self.seen += sum * (0.25 / self.plan.batch() as f64);
+        Ok(())
     }
 
     fn evidence(&self, (step, x): &Self::Batch) -> Evidence {
@@ -75,9 +91,10 @@ impl Bench {
             let fixed = numbers(i as u64, &value.size());
             tch::no_grad(|| value.shallow_clone().copy_(&fixed));
         }
+        let seen = root.zeros_no_train("seen", &[8]);
         let optimizer = AdamW::new(&vs, plan.adamw()).unwrap();
-        let ema = Ema::new(&vs, plan.ema()).unwrap();
-        Bench { plan, vs, net, optimizer, ema, interrupt_at: 0 }
+        let ema = Ema::new(plan.model_of(&vs), plan.ema()).unwrap();
+        Bench { plan, vs, net, seen, optimizer, ema, interrupt_at: 0 }
     }
 
     fn fit(
@@ -87,8 +104,9 @@ impl Bench {
         on_log: impl FnMut(&StepLog),
     ) -> Result<Outcome, TrainError> {
         let interrupt = AtomicBool::new(false);
-        let Bench { plan, vs, net, optimizer, ema, interrupt_at } = self;
-        let mut lesson = Lesson { net, plan, interrupt: &interrupt, interrupt_at: *interrupt_at, loss };
+        let Bench { plan, vs, net, seen, optimizer, ema, interrupt_at } = self;
+        let interrupt_at = *interrupt_at;
+        let mut lesson = Lesson { net, seen, collected: None, plan, interrupt: &interrupt, interrupt_at, loss };
         let ema = ema.as_mut();
         let ranks = &Group::alone();
         let job = Fit { plan, vs, optimizer, ema, ranks, run, frames_per_step: 16, interrupt: &interrupt };
@@ -280,6 +298,37 @@ fn micro_batches_add_up_to_the_gradient_of_the_whole_batch() {
             assert!(apart < 1e-7 && whole.abs().max().double_value(&[]) > 1e-3, "{apart}");
         }
     }
+}
+
+#[test]
+fn what_no_gradient_moves_takes_in_the_clips_of_the_steps_that_were_taken_however_these_are_split() {
+    for accumulate in [1, 2, 4] {
+        let dir = tempfile::tempdir().unwrap();
+        let non_finite = NonFinitePolicy::Skip { at_most: 9 };
+        let mut bench = Bench::new(TrainConfig { batch: 4, accumulate, non_finite, ..example() });
+        let wrong = |step, net: &nn::Sequential, x: &Tensor| {
+            squares(step, net, x) * if [3, 7].contains(&step) { f64::NAN } else { 1.0 }
+        };
+        bench.fit(&open(dir.path(), Start::Fresh), wrong, |_| {}).unwrap();
+        let mut want = Tensor::zeros([8], (Kind::Float, Device::Cpu));
+        for step in (1..=10).filter(|step| ![3, 7].contains(step)) {
+            want = want * 0.75 + numbers(1000 + step, &[4, 8]).mean_dim(0, false, Kind::Float) * 0.25;
+        }
+        let apart = (&bench.seen - want).abs().max().double_value(&[]);
+        assert!(apart < 1e-7 && bench.seen.abs().max().double_value(&[]) > 0.05, "{apart}");
+    }
+}
+
+#[test]
+fn a_side_is_in_the_checkpoint_but_neither_in_the_model_nor_in_its_average() {
+    let side = Side { prefix: "b.", grad_norm_key: "grad_norm_b", learning_rate_scale: 1.0, clip_grad_norm: None };
+    let plan = example().check().unwrap().with_side(side);
+    let bench = Bench::new(example());
+    assert_eq!(plan.model_of(&bench.vs).into_keys().collect::<Vec<_>>(), ["a.bias", "a.weight", "seen"]);
+    let ema = Ema::new(plan.model_of(&bench.vs), EmaConfig::Decay { decay: 0.5 }).unwrap();
+    let names: Vec<String> = state(&bench.vs, &bench.optimizer, ema.as_ref()).into_keys().collect();
+    assert!(names.contains(&"weights.b.weight".to_owned()) && names.contains(&"exp_avg.b.weight".to_owned()));
+    assert!(names.contains(&"ema.a.weight".to_owned()) && !names.contains(&"ema.b.weight".to_owned()), "{names:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@ use tch::{Device, nn};
 
 use super::*;
 
-const CONFIG: AdamWConfig = AdamWConfig { betas: [0.9, 0.95], weight_decay: 0.1, layer_decay: 1.0 };
+const CONFIG: AdamWConfig = AdamWConfig { betas: [0.9, 0.95], weight_decay: 0.1, layer_decay: 1.0, sides: Vec::new() };
 
 /// Two linear layers of fixed weights; biases in libtorch's group 1.
 fn net() -> (VarStore, nn::Sequential) {
@@ -40,7 +40,7 @@ fn ten_steps_equal_libtorchs_own_adamw() {
         ours.zero_grad().unwrap();
         loss(&net, step).f_backward().unwrap();
         let norm = ours.clip_grad_norm(Some(1.0)).unwrap();
-        assert!(norm > 1.0, "the test is to see clipping at work, but the norm is {norm}");
+        assert!(norm.model > 1.0, "the test is to see clipping at work, but the norm is {norm:?}");
         ours.step(learning_rate).unwrap();
         theirs.set_lr(learning_rate);
         theirs.backward_step_clip_norm(&loss(&their_net, step), 1.0);
@@ -97,11 +97,53 @@ fn the_norm_is_taken_before_clipping_and_the_gradient_is_scaled_after() {
     let mut optimizer = AdamW::new(&vs, CONFIG).unwrap();
     let toward = Tensor::from_slice(&[3.0f32, -4.0]);
     (&x * &toward).sum(Kind::Float).f_backward().unwrap();
-    assert_eq!(optimizer.clip_grad_norm(None).unwrap(), 5.0);
+    assert_eq!(optimizer.clip_grad_norm(None).unwrap().model, 5.0);
     assert_eq!(x.grad(), toward);
-    assert_eq!(optimizer.clip_grad_norm(Some(2.5)).unwrap(), 5.0);
+    assert_eq!(optimizer.clip_grad_norm(Some(2.5)).unwrap().model, 5.0);
     let apart = (x.grad() - toward * 0.5).abs().max().double_value(&[]);
     assert!(apart < 1e-5, "{apart}");
+}
+
+/// A model and an opponent of one number each, whose gradients are 3 and -8.
+fn opponents(sides: Vec<Side>) -> (AdamW, [Tensor; 2]) {
+    let vs = VarStore::new(Device::Cpu);
+    let [model, opponent] = ["model", "opponent"].map(|path| (vs.root() / path).var("x", &[1], nn::Init::Const(0.0)));
+    let optimizer = AdamW::new(&vs, AdamWConfig { sides, ..CONFIG }).unwrap();
+    (&model * 3.0 - &opponent * 8.0).sum(Kind::Float).f_backward().unwrap();
+    (optimizer, [model, opponent])
+}
+
+#[test]
+fn a_side_is_measured_and_clipped_by_itself_and_learns_at_its_own_pace() {
+    let side = Side {
+        prefix: "opponent.",
+        grad_norm_key: "grad_norm_opponent",
+        learning_rate_scale: 0.5,
+        clip_grad_norm: Some(2.0),
+    };
+    let (mut optimizer, [model, opponent]) = opponents(vec![side.clone()]);
+    let norms = optimizer.clip_grad_norm(Some(6.0)).unwrap();
+    assert_eq!(norms, GradNorms { model: 3.0, sides: vec![("grad_norm_opponent", 8.0)] });
+    assert_eq!(model.grad().double_value(&[0]), 3.0);
+    assert!((opponent.grad().double_value(&[0]) + 2.0).abs() < 1e-5);
+    // The first step of Adam moves by the learning rate.
+    optimizer.step(0.1).unwrap();
+    assert!((model.double_value(&[0]) + 0.1).abs() < 1e-6);
+    assert!((opponent.double_value(&[0]) - 0.05).abs() < 1e-6);
+
+    let (mut together, _) = opponents(Vec::new());
+    assert!((together.clip_grad_norm(None).unwrap().model - 73.0_f64.sqrt()).abs() < 1e-6);
+    let (mut free, [_, opponent]) = opponents(vec![Side { clip_grad_norm: None, ..side }]);
+    let norms = free.clip_grad_norm(Some(1.0)).unwrap();
+    assert_eq!((norms.model, opponent.grad().double_value(&[0])), (3.0, -8.0));
+}
+
+#[test]
+fn a_gradient_of_a_side_that_is_not_finite_is_the_norm_that_is_told() {
+    let norms = |model, side| GradNorms { model, sides: vec![("side", side)] };
+    assert!(norms(3.0, f64::NAN).worst().is_nan());
+    assert_eq!(norms(f64::INFINITY, 1.0).worst(), f64::INFINITY);
+    assert_eq!(norms(3.0, 8.0).worst(), 3.0);
 }
 
 #[test]
@@ -111,7 +153,7 @@ fn a_parameter_without_gradient_stays_and_a_frozen_one_has_no_state() {
     let unused = vs.root().var("unused", &[2, 2], nn::Init::Const(1.0));
     let frozen = vs.root().zeros_no_train("frozen", &[2, 2]);
     let mut optimizer = AdamW::new(&vs, CONFIG).unwrap();
-    assert_eq!(optimizer.clip_grad_norm(Some(1.0)).unwrap(), 0.0);
+    assert_eq!(optimizer.clip_grad_norm(Some(1.0)).unwrap().model, 0.0);
     (used.sum(Kind::Float) + frozen.sum(Kind::Float)).f_backward().unwrap();
     optimizer.step(0.1).unwrap();
     assert_eq!(unused, Tensor::ones([2, 2], (Kind::Float, Device::Cpu)));

@@ -4,6 +4,7 @@ use super::vec3::{Vec3, mix, vec3};
 
 /// Samples per pixel along each axis.
 const SAMPLES: usize = 2;
+const WHITE: Rgb = vec3(1.0, 1.0, 1.0);
 
 /// A picture with depth, [`SAMPLES`] times as fine as what comes out of it.
 pub(super) struct Canvas {
@@ -12,6 +13,15 @@ pub(super) struct Canvas {
     height: usize,
     colour: Vec<Rgb>,
     depth: Vec<f32>,
+}
+
+/// How well a surface is seen.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// Above the water.
+    Clearly,
+    /// As this share of the colour that comes out of the water.
+    UnderWater(f32),
 }
 
 /// Two balls and the cone between them.
@@ -43,6 +53,32 @@ impl Canvas {
     /// Draws a capsule where nothing is nearer; `shade` gives the colour for a surface point's normal. What lies under
     /// water (below `y = 0`) is tinted and fades with depth.
     pub(super) fn capsule(&mut self, view: &View, capsule: Capsule, shade: impl Fn(Vec3) -> Rgb) {
+        self.surface(view, capsule, |normal, seen, colour| {
+            *colour = match seen {
+                Seen::Clearly => shade(normal),
+                Seen::UnderWater(share) => colour.lerp(shade(normal).lerp(vec3(0.2, 0.55, 0.65), 0.45), share),
+            }
+        });
+    }
+
+    /// Draws a capsule in white, as far as [`Canvas::capsule`] would let it be seen.
+    pub(super) fn silhouette(&mut self, view: &View, capsule: Capsule) {
+        self.surface(view, capsule, |_, seen, colour| {
+            *colour = match seen {
+                Seen::Clearly => WHITE,
+                Seen::UnderWater(share) => colour.lerp(WHITE, share),
+            }
+        });
+    }
+
+    /// Makes the whole picture black and leaves its depth: what was drawn hides, and is not seen.
+    pub(super) fn blacken(&mut self) {
+        self.colour.fill(Vec3::ZERO);
+    }
+
+    /// Calls `paint` where nothing is nearer than a capsule, with the normal of its surface, how well that is seen, and the
+    /// colour of what is there.
+    fn surface(&mut self, view: &View, capsule: Capsule, paint: impl Fn(Vec3, Seen, &mut Rgb)) {
         let [a, b] = capsule.ends.map(|end| view.project(end));
         let radii = [capsule.radii[0] * view.focal / a.depth, capsule.radii[1] * view.focal / b.depth];
         let (along_x, along_y) = (b.x - a.x, b.y - a.y);
@@ -63,10 +99,9 @@ impl Canvas {
             let height = mix(capsule.ends[0].y, capsule.ends[1].y, h) + normal.y * thick;
             let depth = mix(a.depth, b.depth, h) - thick * towards2.sqrt();
             if height < 0.0 {
-                let seen = 0.5 * (2.2 * height).exp();
-                *colour = colour.lerp(shade(normal).lerp(vec3(0.2, 0.55, 0.65), 0.45), seen);
+                paint(normal, Seen::UnderWater(0.5 * (2.2 * height).exp()), colour);
             } else if depth < *nearest {
-                *colour = shade(normal);
+                paint(normal, Seen::Clearly, colour);
                 *nearest = depth;
             }
         });

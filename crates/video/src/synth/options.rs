@@ -13,6 +13,10 @@ pub struct DiveOptions {
     /// Folder to write: `Diving48_V2_train.json`, `Diving48_V2_test.json`, `Diving48_vocab.json`, `rgb/*.mp4`.
     #[serde(skip)]
     pub out: PathBuf,
+    /// Whether to write `masks/*.pbm` beside the videos: where the diver is, as a [`MaskVideo`](super::MaskVideo). They change
+    /// no video, and a later call can add them.
+    #[serde(skip)]
+    pub masks: bool,
     /// Videos to train on.
     pub num_train: usize,
     /// Videos to test on, from other sources.
@@ -41,6 +45,7 @@ impl DiveOptions {
     pub fn new(out: PathBuf) -> Self {
         DiveOptions {
             out,
+            masks: false,
             num_train: 640,
             num_test: 160,
             num_classes: 8,

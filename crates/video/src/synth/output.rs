@@ -41,6 +41,11 @@ pub(super) trait Reel: Sync {
 
     /// Its frames in order, `[height, width, 3]` bytes of RGB each.
     fn frames(&self) -> Box<dyn Iterator<Item = Vec<u8>> + '_>;
+
+    /// Writes what is wanted beside the video and is not there yet.
+    fn write_beside(&self) -> Result<(), VideoError> {
+        Ok(())
+    }
 }
 
 /// Makes the folder ours: refuses one that was begun with other options (`stamp`), and forgets videos of unknown origin.
@@ -81,6 +86,7 @@ pub(super) fn render_all(
                 return Err(VideoError::Interrupted { num_done: num_done.load(Ordering::Relaxed) });
             }
             let rendered = make(reel, &ffmpeg)?;
+            reel.write_beside()?;
             progress(num_done.fetch_add(1, Ordering::Relaxed) + 1, reels.len());
             Ok(rendered)
         })

@@ -15,6 +15,8 @@ use super::vec3::{Vec3, mix, plateau, vec3};
 const NUM_DROPLETS: u32 = 130;
 /// Pull on the spray, metres per second squared: slow motion, as for the diver.
 const SPRAY_GRAVITY: f32 = 6.0;
+/// Share of a pixel's colour from which on it counts as the diver's.
+const DIVERS_SHARE: f32 = 0.25;
 const BOARD: Rgb = vec3(0.72, 0.85, 0.88);
 const STEEL: Rgb = vec3(0.62, 0.64, 0.68);
 /// Share of the light that comes from everywhere.
@@ -34,6 +36,18 @@ pub fn render_dive<'a>(dive: &'a Dive, scene: &'a Scene, size_px: u32) -> impl I
     })
 }
 
+/// Where the diver is in each frame of [`render_dive`]: `[size_px, size_px]` each, row by row.
+///
+/// A pixel is the diver's where the body makes up at least a quarter of its colour: one of four samples above the water, or
+/// what the water lets through, which is lost to sight half a metre down. Splash and ripples are not the diver.
+pub fn render_dive_masks<'a>(dive: &'a Dive, scene: &'a Scene, size_px: u32) -> impl Iterator<Item = Vec<bool>> + 'a {
+    follow(dive, scene).into_iter().enumerate().map(move |(frame, view)| {
+        let mut canvas = Canvas::new([size_px; 2]);
+        Shot { dive, scene, view, t: frame as f32 / dive.frames_per_sec }.paint_silhouette(&mut canvas);
+        canvas.pixels().into_iter().map(|pixel| pixel.x >= DIVERS_SHARE).collect()
+    })
+}
+
 /// One frame before exposure.
 struct Shot<'a> {
     dive: &'a Dive,
@@ -45,8 +59,8 @@ struct Shot<'a> {
 
 impl Shot<'_> {
     fn paint(&self, canvas: &mut Canvas) {
-        let (centre, entry_speed) = self.dive.entry();
-        let ripples = Ripples { centre, since: self.t - self.dive.entry_secs, strength: self.dive.splash };
+        let (_, entry_speed) = self.dive.entry();
+        let ripples = self.ripples();
         canvas.fill(&self.view, |ray| self.scene.backdrop(ray, self.t, &ripples));
         self.paint_board(canvas);
         for limb in &self.dive.body_at(self.t).limbs {
@@ -54,6 +68,22 @@ impl Shot<'_> {
             canvas.capsule(&self.view, capsule, |normal| shade(self.cover_colour(limb, normal), normal, self.scene));
         }
         self.paint_splash(canvas, &ripples, entry_speed);
+    }
+
+    /// The diver in white, everything else in black.
+    fn paint_silhouette(&self, canvas: &mut Canvas) {
+        let ripples = self.ripples();
+        canvas.fill(&self.view, |ray| self.scene.backdrop(ray, self.t, &ripples));
+        self.paint_board(canvas);
+        canvas.blacken();
+        for limb in &self.dive.body_at(self.t).limbs {
+            canvas.silhouette(&self.view, Capsule { ends: limb.ends, radii: limb.radii });
+        }
+    }
+
+    fn ripples(&self) -> Ripples {
+        let (centre, _) = self.dive.entry();
+        Ripples { centre, since: self.t - self.dive.entry_secs, strength: self.dive.splash }
     }
 
     /// The springboard, its stand and the handrails.

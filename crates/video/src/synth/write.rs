@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
@@ -6,12 +6,14 @@ use serde::Serialize;
 use crate::VideoError;
 
 use super::output::{Footage, Reel, SynthReport, claim, render_all, write_whole};
-use super::{Dive, DiveClass, DiveOptions, Scene, render_dive};
+use super::{Dive, DiveClass, DiveOptions, MaskVideo, Scene, render_dive, render_dive_masks};
 
 /// Raise it when a change makes the same options render other frames, so that no folder mixes both.
 const RENDERER_VERSION: u32 = 1;
 /// Test videos draw from items above all training videos, so that the size of one split leaves the other as it is.
 const FIRST_TEST_ITEM: u64 = 1 << 31;
+/// Folder of the masks.
+const MASKS: &str = "masks";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Split {
@@ -35,6 +37,8 @@ struct Job {
     dive: Dive,
     scene: Scene,
     footage: Footage,
+    /// File for the diver's mask, where one is wanted.
+    mask: Option<PathBuf>,
 }
 
 impl Reel for Job {
@@ -44,6 +48,12 @@ impl Reel for Job {
 
     fn frames(&self) -> Box<dyn Iterator<Item = Vec<u8>> + '_> {
         Box::new(render_dive(&self.dive, &self.scene, self.footage.size_px[0]))
+    }
+
+    fn write_beside(&self) -> Result<(), VideoError> {
+        let Some(path) = self.mask.as_deref().filter(|path| !path.exists()) else { return Ok(()) };
+        let size_px = self.footage.size_px;
+        MaskVideo::of(size_px, render_dive_masks(&self.dive, &self.scene, size_px[0])).write(path)
     }
 }
 
@@ -73,6 +83,10 @@ pub fn synth_dives(
     let mut jobs = plan(options, set.classes(), Split::Train);
     jobs.extend(plan(options, set.classes(), Split::Test));
     claim(&options.out, &Stamp { renderer_version: RENDERER_VERSION, options }, &jobs)?;
+    if options.masks {
+        let path = options.out.join(MASKS);
+        std::fs::create_dir_all(&path).map_err(|source| VideoError::Io { action: "create", path, source })?;
+    }
     let report = render_all(&jobs, progress, interrupt)?;
     write_json(&options.out.join("Diving48_V2_train.json"), &annotations(&jobs, Split::Train))?;
     write_json(&options.out.join("Diving48_V2_test.json"), &annotations(&jobs, Split::Test))?;
@@ -102,8 +116,9 @@ fn plan(options: &DiveOptions, classes: &[DiveClass], split: Split) -> Vec<Job> 
                 frames_per_sec: options.frames_per_sec,
                 num_frames: dive.num_frames(),
             };
+            let mask = options.masks.then(|| options.out.join(MASKS).join(format!("{vid_name}.pbm")));
             let annotation = Annotation { vid_name, label, start_frame: 0, end_frame: dive.num_frames() };
-            Job { split, annotation, dive, scene, footage }
+            Job { split, annotation, dive, scene, footage, mask }
         })
         .collect()
 }
