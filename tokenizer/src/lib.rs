@@ -40,6 +40,7 @@ mod loss;
 mod model;
 mod scorer;
 mod select;
+mod time;
 mod topk;
 mod window;
 
@@ -53,4 +54,5 @@ pub use config::{
 pub use error::TokenizerError;
 pub use model::Tokenizer;
 pub use select::{Selection, num_kept, pixel_motion};
-pub use window::{Keep, Tokens};
+pub use time::TimeLayout;
+pub use window::{Keep, LongVideo, Tokens};

@@ -1,14 +1,13 @@
-use nn::{During, Losses, NnError, expect_kind, expect_shape};
+use nn::{During, Losses, NnError, Past, expect_kind, expect_shape};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 use vector_quantize::{Quantized, Quantizer, QuantizerConfig};
 
 use crate::cnn::{Decoder, Encoder};
-use crate::config::WINDOW_FRAMES;
 use crate::loss::{Forward, losses};
 use crate::scorer::Scorer;
 use crate::topk::training_mask;
-use crate::{CheckedTokenizer, TokenizerError, TopKConfig};
+use crate::{CheckedTokenizer, LongVideo, TimeLayout, TokenizerError, TopKConfig};
 
 /// Encoder, scorer, quantizer and decoder, trained together and then frozen.
 #[derive(Debug)]
@@ -40,6 +39,11 @@ impl Tokenizer {
         &self.quantizer
     }
 
+    /// How frames become latent frames.
+    pub fn time(&self) -> TimeLayout {
+        self.checked.config().time
+    }
+
     /// Codes as digits in mixed radix, the first digit the fastest: how many values each has. An FSQ has one per channel, LFQ
     /// one per bit, a learned codebook a single one, a residual those of its stages one after the other. Their product is K.
     pub fn code_digits(&self) -> Vec<i64> {
@@ -67,32 +71,41 @@ impl Tokenizer {
     /// compare. Reports `recon`, `psnr_db`, `kept_share`, `score_mean`, `score_std`, `frame_diff` where it has a weight, and
     /// the codes of all tokens, those set to 0 included.
     ///
-    /// * `clip_bthwc` - `[B, 16, H, W, 3]` u8
+    /// * `clip_bthwc` - `[B, 16, H, W, 3]` u8; 17 frames under [`TimeLayout::FirstFrame`]
     ///
     /// # Errors
     /// [`TokenizerError::Nn`] for another shape or element type, or when libtorch fails; [`TokenizerError::ClipSize`] for a
     /// side that is not a multiple of the patch.
     pub fn loss(&self, clip_bthwc: &Tensor) -> Result<Losses, TokenizerError> {
-        expect_shape("clip", clip_bthwc, &[-1, WINDOW_FRAMES, -1, -1, 3])?;
-        self.expect_clip(clip_bthwc)?;
+        expect_shape("clip", clip_bthwc, &[-1, self.checked.window_frames(), -1, -1, 3])?;
+        self.expect_clip(clip_bthwc, LongVideo::Windows)?;
         let frames = normalized(clip_bthwc)?;
-        let latents = self.encoder.forward(&frames)?;
-        let scores = self.scorer.scores(&self.scorer.clues(&frames, &latents)?)?;
+        let latents = self.latents(&frames, &mut Past::none())?;
+        let scores = self.scorer.scores(&self.clues((&frames, &latents), true)?)?;
         let TopKConfig { keep, gradient } = self.checked.config().top_k;
         let mask = training_mask(&scores, keep, gradient).during("choosing the top tokens")?;
         let Quantized { values, codes, .. } = self.quantizer.quantize(&latents)?;
-        let output = self.decoder.forward(&masked(&values, &mask)?)?;
+        let output = self.frames(&masked(&values, &mask)?, &mut Past::none())?;
         let forward = Forward { frames, output, codes, scores, mask };
         losses(&forward, &self.checked.config().loss, self.codebook_size())
     }
 
-    /// Checks that a clip is u8 `[B, F, H, W, 3]` with whole windows and patches.
-    pub(crate) fn expect_clip(&self, clip_bthwc: &Tensor) -> Result<(), TokenizerError> {
+    /// Checks that a clip is u8 `[B, F, H, W, 3]` with whole windows or latent frames, and whole patches.
+    pub(crate) fn expect_clip(&self, clip_bthwc: &Tensor, long: LongVideo) -> Result<(), TokenizerError> {
         expect_shape("clip", clip_bthwc, &[-1, -1, -1, -1, 3])?;
         expect_kind("clip", clip_bthwc, Kind::Uint8)?;
         let (size, patch) = (clip_bthwc.size(), self.checked.patch());
+        let num_frames = size[1];
+        let step = match (long, self.checked.config().time) {
+            (LongVideo::Windows, _) => self.checked.window_frames(),
+            (LongVideo::Carried, TimeLayout::Pairs) => patch.t,
+            (LongVideo::Carried, TimeLayout::FirstFrame) if num_frames % patch.t == 1 % patch.t => 1,
+            (LongVideo::Carried, TimeLayout::FirstFrame) => {
+                return Err(TokenizerError::FirstFrame { num_frames, step: patch.t });
+            }
+        };
         for (axis, size, step) in
-            [("frames", size[1], WINDOW_FRAMES), ("height", size[2], patch.h), ("width", size[3], patch.w)]
+            [("frames", num_frames, step), ("height", size[2], patch.h), ("width", size[3], patch.w)]
         {
             if size == 0 || size % step != 0 {
                 return Err(TokenizerError::ClipSize { axis, size, step });
@@ -104,7 +117,10 @@ impl Tokenizer {
 
 /// u8 frames to f32 in `[-1, 1]`.
 pub(crate) fn normalized(clip: &Tensor) -> Result<Tensor, NnError> {
-    let frames = || clip.f_to_kind(Kind::Float)?.f_div_scalar(127.5)?.f_sub_scalar(1.0);
+    let frames = || {
+        let mut frames = clip.f_to_kind(Kind::Float)?;
+        frames.f_div_scalar_(127.5)?.f_sub_scalar_(1.0)
+    };
     frames().during("reading frames")
 }
 

@@ -1,4 +1,4 @@
-use nn::{CausalConv3d, Conv3dConfig, During, NnError};
+use nn::{CausalConv3d, Conv3dConfig, During, NnError, Past};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
@@ -63,18 +63,20 @@ impl Scorer {
     /// Returns `[B, T, H, W, C]`, C = 1 for scores.
     pub(crate) fn clues(&self, frames_bthwc: &Tensor, latents_bthwd: &Tensor) -> Result<Tensor, NnError> {
         let during = "scoring";
+        // No kernel here reaches beyond its own latent frame.
+        let past = &mut Past::none();
         match self {
             Scorer::Adjacent { layers: [first, second] } => {
                 let x = frames_bthwc.f_permute([0, 4, 1, 2, 3]).during(during)?;
-                let x = first.forward(&x)?.f_silu().during(during)?;
-                second.forward(&x)?.f_permute([0, 2, 3, 4, 1]).during(during)
+                let x = first.forward(&x, past)?.f_silu().during(during)?;
+                second.forward(&x, past)?.f_permute([0, 2, 3, 4, 1]).during(during)
             }
             Scorer::Importance { layers: [first, second] } => {
                 let width = [*latents_bthwd.size().last().unwrap_or(&0)];
                 let none = None::<&Tensor>;
                 let x = latents_bthwd.f_layer_norm(width, none, none, NORM_EPS, false).during(during)?;
-                let x = first.forward(&x.f_permute([0, 4, 1, 2, 3]).during(during)?)?.f_relu().during(during)?;
-                let logits = second.forward(&x)?.f_permute([0, 2, 3, 4, 1]).during(during)?;
+                let x = first.forward(&x.f_permute([0, 4, 1, 2, 3]).during(during)?, past)?.f_relu().during(during)?;
+                let logits = second.forward(&x, past)?.f_permute([0, 2, 3, 4, 1]).during(during)?;
                 logits.f_to_kind(Kind::Float).and_then(|logits| logits.f_sigmoid()).during(during)
             }
         }
@@ -82,7 +84,7 @@ impl Scorer {
 
     /// Scores of consecutive latent frames.
     ///
-    /// * `clues_bthwc` - what [`Scorer::clues`] gave for them; for distances T is at least 2
+    /// * `clues_bthwc` - what [`Scorer::clues`] gave for them
     ///
     /// Returns `[B, T, H, W]`, at least 0.
     pub(crate) fn scores(&self, clues_bthwc: &Tensor) -> Result<Tensor, NnError> {
@@ -94,11 +96,14 @@ impl Scorer {
 }
 
 /// `s_{t,p} = ||c_{t,p} - c_{t-1,p}||_2`. The first latent frame has none before it and copies the scores of the second
-/// (EVEREST's rule; the paper gives none).
+/// (EVEREST's rule; the paper gives none); an only one has moved by 0.
 fn adjacent_distance(features_bthwc: &Tensor) -> Result<Tensor, NnError> {
     let distance = || {
         // libtorch's norm has gradient 0 at 0, where nothing moves; a written-out square root would have NaN.
         let moved = features_bthwc.f_diff(1, 1, None::<Tensor>, None::<Tensor>)?.f_norm_scalaropt_dim(2, -1, false)?;
+        if moved.size()[1] == 0 {
+            return features_bthwc.f_select(-1, 0)?.f_zeros_like();
+        }
         Tensor::f_cat(&[&moved.f_narrow(1, 0, 1)?, &moved], 1)
     };
     distance().during("scoring")

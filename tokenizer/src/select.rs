@@ -25,6 +25,9 @@ pub enum Selection {
     Motion,
 }
 
+/// Latent frames whose motion is measured at once: bounds the memory of a long clip.
+const MOTION_LATENT_FRAMES: i64 = 16;
+
 /// Tokens of a window that pass at a budget, its first latent frame included.
 ///
 /// * `share` - of the tokens after the first latent frame, `0..=1`; rounded to whole tokens
@@ -58,14 +61,12 @@ pub fn pixel_motion(clip_bthwc: &Tensor, patch: Patch) -> Result<Tensor, Tokeniz
     Ok(motion().during("measuring motion")?)
 }
 
-/// Some windows of a batch of clips on their way through the networks.
+/// Some windows of a batch of clips, or whole clips where they are not cut into windows.
 pub(crate) struct Windows<'a> {
-    /// `[n, 16, Y, X, 3]` u8.
+    /// `[n, F, Y, X, 3]` u8.
     pub(crate) bytes: &'a Tensor,
-    /// The same, f32 in `[-1, 1]`.
-    pub(crate) frames: &'a Tensor,
-    /// Their latents, `[n, T, H, W, D]`.
-    pub(crate) latents: &'a Tensor,
+    /// Their scores, `[n, T, H, W]`.
+    pub(crate) scores: &'a Tensor,
     /// Number of the first of them, counted clip after clip.
     pub(crate) first: i64,
     /// Windows of each clip.
@@ -74,23 +75,17 @@ pub(crate) struct Windows<'a> {
 
 impl Tokenizer {
     /// The mask of the tokens that pass, `[n, T, H, W]` f32 of zeros and ones.
-    ///
-    /// * `grid` - tokens of a window, `[T, H, W]`
     pub(crate) fn chosen(
         &self,
         windows: &Windows<'_>,
-        grid: [i64; 3],
         (share, by): (f64, Selection),
     ) -> Result<Tensor, TokenizerError> {
-        let [t, h, w] = grid;
-        let n = windows.bytes.size()[0];
+        let (n, t, h, w) = windows.scores.size4().during("choosing tokens")?;
+        let grid = [t, h, w];
         let k = budget(share, (t - 1) * h * w);
         let rest = match by {
-            Selection::Adaptive => {
-                let clues = self.scorer.clues(windows.frames, windows.latents)?;
-                top(&self.scorer.scores(&clues)?, k)
-            }
-            Selection::Motion => top(&pixel_motion(windows.bytes, self.checked.patch())?, k),
+            Selection::Adaptive => top(windows.scores, k),
+            Selection::Motion => top(&self.motion(windows.bytes)?, k),
             Selection::Uniform => listed(&vec![uniform(grid, k); n as usize], grid),
             Selection::Random { seed, clip } => {
                 let drawn = |window: i64| {
@@ -101,8 +96,28 @@ impl Tokenizer {
                 listed(&(windows.first..windows.first + n).map(drawn).collect::<Vec<_>>(), grid)
             }
         };
-        let mask = || with_first(&windows.latents.f_select(4, 0)?, &rest?.f_to_device(windows.bytes.device())?);
+        let mask = || with_first(windows.scores, &rest?.f_to_device(windows.bytes.device())?);
         Ok(mask().during("choosing tokens")?)
+    }
+
+    /// [`pixel_motion`] of windows or clips `[n, F, Y, X, 3]`, a few latent frames at a time; 0 for a single one.
+    fn motion(&self, bytes: &Tensor) -> Result<Tensor, TokenizerError> {
+        let (cubes, patch) = (self.whole_cubes(bytes)?, self.checked.patch());
+        let (n, num_frames, height, width, _) = cubes.size5().during("measuring motion")?;
+        let grid = [n, num_frames / patch.t, height / patch.h, width / patch.w];
+        if grid[1] == 1 {
+            return Ok(Tensor::f_zeros(grid, (Kind::Float, bytes.device())).during("measuring motion")?);
+        }
+        let mut motion = Vec::new();
+        for first in (1..grid[1]).step_by(MOTION_LATENT_FRAMES as usize) {
+            let count = MOTION_LATENT_FRAMES.min(grid[1] - first);
+            let with_last = cubes.f_narrow(1, (first - 1) * patch.t, (count + 1) * patch.t);
+            let moved = pixel_motion(&with_last.during("measuring motion")?, patch)?;
+            // Only the clip's own first latent frame copies the second.
+            let kept = if first == 1 { 0 } else { 1 };
+            motion.push(moved.f_narrow(1, kept, count + 1 - kept).during("measuring motion")?);
+        }
+        Ok(Tensor::f_cat(&motion, 1).during("measuring motion")?)
     }
 }
 

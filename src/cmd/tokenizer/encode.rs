@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use spec::ClipGeometry;
 use tch::{Device, Tensor};
+use tokenizer::LongVideo;
 use video::{ClipRequest, ClipStore, Loader, TokenHeader, TokenWriter, Tokens, View, WINDOW_FRAMES, timeline};
 
 use super::frozen::Frozen;
@@ -20,6 +21,7 @@ const CHUNK_FRAMES: usize = 512;
 pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::Result<()> {
     let store = clips::open_clips(&args.clips)?;
     let frozen = Frozen::load(&args.tokenizer, args.size_px, session.device)?;
+    frozen.expect_pairs(&args.tokenizer)?;
     let geometry = frozen.geometry;
     let patch = geometry.patch();
     let header = TokenHeader {
@@ -59,7 +61,7 @@ impl Frozen {
         let per_frame = self.geometry.grid().tokens_per_frame();
         let mut tokens = Tokens { codes: Vec::new(), priorities: Vec::new() };
         while let Some((clip_bthwc, lead_frames)) = chunks.next_of(segment, device)? {
-            let chunk = self.model.encode_clip(&clip_bthwc)?;
+            let chunk = self.model.encode_clip(&clip_bthwc, LongVideo::Windows)?;
             let lead = lead_frames as i64 / self.geometry.patch().t * per_frame;
             let rest =
                 |tokens: &Tensor| tokens.narrow(1, lead, tokens.size()[1] - lead).flatten(0, 1).to_device(Device::Cpu);

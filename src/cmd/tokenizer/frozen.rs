@@ -3,8 +3,9 @@ use std::path::Path;
 use spec::ClipGeometry;
 use tch::Device;
 use tch::nn::VarStore;
-use tokenizer::Tokenizer;
+use tokenizer::{TimeLayout, Tokenizer};
 
+use crate::exit::BadInput;
 use crate::presets::TokenizerPreset;
 
 /// A trained tokenizer, its weights fixed.
@@ -30,5 +31,17 @@ impl Frozen {
         weights.copy_into(&vs)?;
         let keep_ratio = preset.tokenizer.top_k.keep.mean();
         Ok(Frozen { model, geometry, id: weights.id().to_owned(), keep_ratio })
+    }
+
+    /// Refuses a tokenizer whose tokens are not those of a ViT.
+    pub(super) fn expect_pairs(&self, path: &Path) -> anyhow::Result<()> {
+        if self.model.time() == TimeLayout::Pairs {
+            return Ok(());
+        }
+        let text = format!(
+            "{path:?} was trained with tokenizer.time = \"first_frame\": its first latent frame is one frame, so its tokens \
+             are not those of the ViT in pre-training. Encode with a tokenizer trained with tokenizer.time = \"pairs\""
+        );
+        Err(BadInput(text).into())
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use nn::NnError;
+use nn::{NnError, Past};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::model::normalized;
 use crate::tests::{PATCH, noise, tokenizer};
 use crate::topk::training_mask;
-use crate::{Keep, KeepShare, TopKGradient, WINDOW_FRAMES};
+use crate::{Keep, KeepShare, LongVideo, TopKGradient, WINDOW_FRAMES};
 
 const ALL: [Selection; 4] =
     [Selection::Adaptive, Selection::Random { seed: 1, clip: 0 }, Selection::Uniform, Selection::Motion];
@@ -22,9 +22,8 @@ fn clips() -> Tensor {
 fn mask(share: f64, by: Selection) -> Tensor {
     let (_vs, tokenizer): (VarStore, Tokenizer) = tokenizer();
     let bytes = &clips().view([6, WINDOW_FRAMES, 16, 24, 3]);
-    let windows =
-        Windows { bytes, frames: &normalized(bytes).unwrap(), latents: &latents(bytes), first: 0, per_clip: 3 };
-    tch::no_grad(|| tokenizer.chosen(&windows, [8, 2, 3], (share, by)).unwrap())
+    let windows = Windows { bytes, scores: &scores(&tokenizer, bytes), first: 0, per_clip: 3 };
+    tch::no_grad(|| tokenizer.chosen(&windows, (share, by)).unwrap())
 }
 
 /// Places of the ones of one window.
@@ -34,11 +33,13 @@ fn kept(mask: &Tensor, window: i64) -> Vec<i64> {
     (0..flat.len() as i64).filter(|place| flat[*place as usize] == 1.0).collect()
 }
 
-/// Latents of any value, in the shape of the grid.
-fn latents(bytes: &Tensor) -> Tensor {
-    let size = bytes.size();
-    let grid = [size[0], size[1] / PATCH.t, size[2] / PATCH.h, size[3] / PATCH.w, 4];
-    Tensor::zeros(grid, (Kind::Float, Device::Cpu))
+/// What the scorer says of windows.
+fn scores(tokenizer: &Tokenizer, bytes: &Tensor) -> Tensor {
+    tch::no_grad(|| {
+        let frames = &normalized(bytes).unwrap();
+        let latents = tokenizer.encoder.forward(frames, &mut Past::none()).unwrap();
+        tokenizer.scorer.scores(&tokenizer.scorer.clues(frames, &latents).unwrap()).unwrap()
+    })
 }
 
 #[test]
@@ -61,17 +62,14 @@ fn every_selection_keeps_the_first_latent_frame_and_exactly_the_budget() {
 fn the_adaptive_selection_is_that_of_training() {
     let (_vs, tokenizer) = tokenizer();
     let bytes = &clips().view([6, WINDOW_FRAMES, 16, 24, 3]);
-    let frames = &normalized(bytes).unwrap();
-    tch::no_grad(|| {
-        let scores = tokenizer.scorer.scores(&tokenizer.scorer.clues(frames, &latents(bytes)).unwrap()).unwrap();
-        let windows = Windows { bytes, frames, latents: &latents(bytes), first: 0, per_clip: 3 };
-        for share in [0.1, 0.42, 0.56] {
-            let chosen = tokenizer.chosen(&windows, [8, 2, 3], (share, Selection::Adaptive)).unwrap();
-            let keep = KeepShare::Fixed { share };
-            let gradient = TopKGradient::StraightThrough { temperature: 0.5 };
-            assert_eq!(chosen, training_mask(&scores, keep, gradient).unwrap());
-        }
-    });
+    let scores = &scores(&tokenizer, bytes);
+    let windows = Windows { bytes, scores, first: 0, per_clip: 3 };
+    for share in [0.1, 0.42, 0.56] {
+        let chosen = tokenizer.chosen(&windows, (share, Selection::Adaptive)).unwrap();
+        let keep = KeepShare::Fixed { share };
+        let gradient = TopKGradient::StraightThrough { temperature: 0.5 };
+        assert_eq!(chosen, training_mask(scores, keep, gradient).unwrap());
+    }
 }
 
 #[test]
@@ -98,15 +96,22 @@ fn motion_is_the_mean_change_of_a_cube() {
 }
 
 #[test]
+fn the_motion_of_a_long_clip_is_measured_in_parts() {
+    let (_vs, tokenizer) = tokenizer();
+    // 48 frames in 24 latent frames: two parts.
+    let clips = clips();
+    assert_eq!(tokenizer.motion(&clips).unwrap(), pixel_motion(&clips, PATCH).unwrap());
+}
+
+#[test]
 fn motion_keeps_the_cubes_that_moved_most() {
     tch::manual_seed(6);
     let (_vs, tokenizer) = tokenizer();
     let bytes = &clips().view([6, WINDOW_FRAMES, 16, 24, 3]);
     let motion =
         Vec::<f64>::try_from(pixel_motion(bytes, PATCH).unwrap().flatten(0, -1).to_kind(Kind::Double)).unwrap();
-    let windows =
-        Windows { bytes, frames: &normalized(bytes).unwrap(), latents: &latents(bytes), first: 0, per_clip: 3 };
-    let mask = tokenizer.chosen(&windows, [8, 2, 3], (0.3, Selection::Motion)).unwrap();
+    let windows = Windows { bytes, scores: &scores(&tokenizer, bytes), first: 0, per_clip: 3 };
+    let mask = tokenizer.chosen(&windows, (0.3, Selection::Motion)).unwrap();
     for (window, motion) in motion.chunks_exact(48).enumerate() {
         let kept = kept(&mask, window as i64);
         let lowest = kept[6..].iter().map(|place| motion[*place as usize]).fold(f64::MAX, f64::min);
@@ -170,8 +175,8 @@ fn a_selection_changes_what_is_drawn_and_no_frame_that_comes_before() {
     tch::manual_seed(8);
     let (_vs, tokenizer) = tokenizer();
     let clip = clips();
-    let drawn = ALL.map(|by| tokenizer.reconstruct(&clip, Keep::Share { share: 0.3, by }).unwrap());
-    let all = tokenizer.reconstruct(&clip, Keep::All).unwrap();
+    let drawn = ALL.map(|by| tokenizer.reconstruct(&clip, Keep::Share { share: 0.3, by }, LongVideo::Windows).unwrap());
+    let all = tokenizer.reconstruct(&clip, Keep::All, LongVideo::Windows).unwrap();
     for (i, one) in drawn.iter().enumerate() {
         assert!(drawn[..i].iter().all(|other| other != one), "{:?}", ALL[i]);
         assert_eq!(one.narrow(1, 0, 2), all.narrow(1, 0, 2));
