@@ -106,6 +106,26 @@ mod tests {
     }
 
     #[test]
+    fn counts_of_two_batches_add_up_to_those_of_both() {
+        let batches = [[0i64, 1, 1, 5], [5, 5, 2, 0]].map(|codes| Tensor::from_slice(&codes));
+        let sum = counts(&batches[0], 8).unwrap() + counts(&batches[1], 8).unwrap();
+        assert_eq!(Vec::<i64>::try_from(&sum).unwrap(), [2, 2, 1, 0, 0, 3, 0, 0]);
+        let (of_sum, of_both) = (usage_of_counts(&sum).unwrap(), usage(&Tensor::cat(&batches, 0), 8).unwrap());
+        assert_near(of_sum.perplexity.double_value(&[]), of_both.perplexity.double_value(&[]));
+        assert_near(of_sum.used_share.double_value(&[]), 0.5);
+        assert_eq!((of_sum.dead_codes.int64_value(&[]), of_both.dead_codes.int64_value(&[])), (4, 4));
+    }
+
+    #[test]
+    fn counts_of_a_huge_codebook_and_foreign_counts_are_refused() {
+        let codes = Tensor::from_slice(&[0i64]);
+        assert!(matches!(counts(&codes, 1 << 25), Err(VqError::TooManyToCount { .. })));
+        let floats = Tensor::from_slice(&[1.0f32]);
+        assert!(matches!(usage_of_counts(&floats), Err(VqError::Counts { got: Kind::Float, .. })));
+        assert!(matches!(usage_of_counts(&Tensor::from(3i64)), Err(VqError::Counts { .. })));
+    }
+
+    #[test]
     fn an_empty_batch_uses_nothing() {
         assert_eq!(measured(&[], 8), (0.0, 1.0));
     }
