@@ -48,7 +48,7 @@ fn under_autocast_codes_values_losses_and_gradients_are_those_of_f32() {
             });
             let quantized = quantized.unwrap();
             let loss = quantized.loss.unwrap_or_else(|| Tensor::from(0.0f32));
-            (&loss + quantized.values.square().sum(Kind::Float)).backward();
+            (&loss + quantized.values.square().sum(Kind::Float)).f_backward().unwrap();
             [quantized.codes, quantized.values.detach(), loss.detach(), leaf.grad()]
         });
         for (got, want) in in_bf16.iter().zip(&in_f32) {

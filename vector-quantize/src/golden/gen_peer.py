@@ -47,7 +47,7 @@ def gradients(quantize, z):
     }
     if loss is not None:
         grad_loss = torch.autograd.grad(loss.sum(), z)[0]
-        out |= {"loss": float(loss.sum()), "grad_loss": floats(grad_loss)}
+        out |= {"loss": float(loss.detach().sum()), "grad_loss": floats(grad_loss)}
     return out
 
 
@@ -72,7 +72,7 @@ def lfq(bits, inv_temperature, diversity, commitment_weight):
 
     def run(z):
         out, breakdown = quantizer(z, inv_temperature=inv_temperature, return_loss_breakdown=True)
-        terms.extend(float(term) for term in breakdown)
+        terms.extend(float(term.detach()) for term in breakdown)
         return out
 
     # Up to 1.1, so that no probability reaches the peer's clamp of logarithms at 1e-5.

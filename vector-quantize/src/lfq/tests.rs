@@ -109,7 +109,7 @@ fn the_gradient_of_the_entropies_is_that_of_a_difference() {
     };
     let config = LfqConfig { commitment_weight: 0.0, ..config(3, 3) };
     let leaf = z.to_kind(Kind::Float).set_requires_grad(true);
-    Lfq::new(&config).unwrap().quantize(&leaf).unwrap().loss.unwrap().backward();
+    Lfq::new(&config).unwrap().quantize(&leaf).unwrap().loss.unwrap().f_backward().unwrap();
     for (row, channel) in [(0, 0), (2, 1), (5, 2)] {
         let moved = |by: f64| {
             let moved = z.copy();
@@ -125,7 +125,7 @@ fn the_gradient_of_the_entropies_is_that_of_a_difference() {
 fn eighteen_bits_at_a_low_temperature_have_finite_gradients() {
     let lfq = Lfq::new(&LfqConfig { inv_temperature: 100.0, ..config(18, 9) }).unwrap();
     let z = (draws(3, 50, 18) * 3.0).set_requires_grad(true);
-    lfq.quantize(&z).unwrap().loss.unwrap().backward();
+    lfq.quantize(&z).unwrap().loss.unwrap().f_backward().unwrap();
     assert!(bool::try_from(z.grad().isfinite().all()).unwrap());
 }
 

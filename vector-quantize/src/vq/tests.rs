@@ -77,7 +77,7 @@ fn one_step_of_training_is_the_peers() {
 fn codes_are_the_nearest_entries_over_several_chunks() {
     let (z, codebook) = (draws(1, 4200, 2), draws(2, 4096, 2));
     let codes = Vec::<i64>::try_from(nearest(&z, &codebook).unwrap()).unwrap();
-    assert!(CHUNK_ELEMENTS / 4096 < 4200, "more than one chunk");
+    const { assert!(CHUNK_ELEMENTS / 4096 < 4200, "more than one chunk") };
     let (z, codebook) = (as_rows(&z), as_rows(&codebook));
     let square = |n: usize, code: i64| -> f64 {
         z[n].iter().zip(&codebook[code as usize]).map(|(&z, &e)| (z as f64 - e as f64).powi(2)).sum()
@@ -247,7 +247,7 @@ fn the_rotation_keeps_the_angle_between_gradient_and_entry() {
     let quantized = vq.quantize(&z).unwrap();
     assert_eq!(quantized.values, vq.values_from_codes(&quantized.codes).unwrap());
     let at_entry = draws(13, 30, 5);
-    (&quantized.values * &at_entry).sum(Kind::Float).backward();
+    (&quantized.values * &at_entry).sum(Kind::Float).f_backward().unwrap();
     let length = |rows: &Tensor| rows.square().sum_dim_intlist(-1, false, Kind::Float).sqrt();
     let cos = |a: &Tensor, b: &Tensor| (a * b).sum_dim_intlist(-1, false, Kind::Float) / (length(a) * length(b));
     let entries = quantized.values.detach();
