@@ -11,6 +11,7 @@ mod interrupted;
 mod killed;
 mod presets;
 mod program;
+mod quantize;
 mod ranks;
 mod trajectory;
 mod trouble;

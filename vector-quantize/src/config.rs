@@ -183,3 +183,6 @@ impl CheckedQuantizer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,25 +76,29 @@ impl Lfq {
         let z = z.f_to_kind(Kind::Float)?;
         let bits = z.f_detach()?.f_gt(0.0)?.f_to_kind(Kind::Int64)?;
         let hard = signs(&bits)?;
-        let (loss, terms) = self.loss(&z, &hard)?;
-        Ok(Quantized { values: pass_gradient(&hard, &z)?, codes: from_digits(&bits, &self.radices())?, loss, terms })
-    }
-
-    fn loss(&self, z: &Tensor, hard: &Tensor) -> Result<(Option<Tensor>, Vec<(&'static str, Tensor)>), TchError> {
         let logits_nd = z.f_reshape([-1, self.config.bits])?.f_mul_scalar(4.0 * self.config.inv_temperature)?;
         let per_sample = per_sample_entropy(&logits_nd)?;
         let batch = batch_entropy(&logits_nd, self.config.group_bits)?;
-        let commitment = commitment(z, hard)?;
+        let commitment = commitment(&z, &hard)?;
+        Ok(Quantized {
+            values: pass_gradient(&hard, &z)?,
+            codes: from_digits(&bits, &self.radices())?,
+            loss: self.loss(&per_sample, &batch, &commitment)?,
+            terms: vec![
+                ("per_sample_entropy", per_sample.f_detach()?),
+                ("batch_entropy", batch.f_detach()?),
+                ("commitment", commitment.f_detach()?),
+            ],
+        })
+    }
 
-        let terms = [("per_sample_entropy", &per_sample), ("batch_entropy", &batch), ("commitment", &commitment)];
-        let terms =
-            terms.map(|(name, term)| Ok((name, term.f_detach()?))).into_iter().collect::<Result<_, TchError>>()?;
+    fn loss(&self, per_sample: &Tensor, batch: &Tensor, commitment: &Tensor) -> Result<Option<Tensor>, TchError> {
         let LfqConfig { entropy_weight, diversity, commitment_weight, .. } = self.config;
         if entropy_weight == 0.0 && commitment_weight == 0.0 {
-            return Ok((None, terms));
+            return Ok(None);
         }
         let entropy = per_sample.f_sub(&batch.f_mul_scalar(diversity)?)?.f_mul_scalar(entropy_weight)?;
-        Ok((Some(entropy.f_add(&commitment.f_mul_scalar(commitment_weight)?)?), terms))
+        entropy.f_add(&commitment.f_mul_scalar(commitment_weight)?).map(Some)
     }
 }
 

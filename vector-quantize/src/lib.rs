@@ -4,6 +4,8 @@ mod codes;
 mod config;
 mod error;
 mod fsq;
+#[cfg(test)]
+mod golden;
 mod lfq;
 mod quantizer;
 mod residual;

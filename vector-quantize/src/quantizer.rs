@@ -202,3 +202,6 @@ impl Quantizer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@ use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
 use crate::codes::{during, expect_codes, expect_codes_of, expect_width, from_digits, pass_gradient, to_digits};
-use crate::{CheckedQuantizer, Quantized, Quantizer, QuantizerConfig, Share, Statistics, Vq, VqError};
+use crate::{Quantized, Quantizer, QuantizerConfig, Share, Statistics, Vq, VqError};
 
 /// Stages that each quantize what the ones before them left over (Zeghidour et al., SoundStream, arXiv:2107.03312,
 /// algorithm 1): `r_0 = z`, `v_i = s_i q_i(r_i / s_i)`, `r_{i+1} = r_i - v_i`, and the value is the sum of all v_i.
@@ -28,7 +28,7 @@ impl Residual {
     /// Those of [`QuantizerConfig::check`]; [`VqError::Torch`].
     pub fn new(path: &Path, stages: i64, of: &QuantizerConfig) -> Result<Self, VqError> {
         QuantizerConfig::Residual { stages, of: Box::new(of.clone()) }.check()?;
-        let stage: CheckedQuantizer = of.check()?;
+        let stage = of.check()?;
         let quantizers = (0..stages).map(|i| Quantizer::new(&(path / i), &stage)).collect::<Result<_, _>>()?;
         let scale = |i: i32| match of {
             QuantizerConfig::Fsq { levels, .. } => levels.iter().map(|&l| (l as f32).powi(-i)).collect(),
@@ -138,7 +138,7 @@ impl Residual {
         share: Share,
         mut sum: impl FnMut(&Tensor) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut residual = z.detach();
+        let mut residual = z.f_detach().map_err(during("k-means"))?;
         for vq in self.codebooks() {
             vq.start_over_ranks(&residual, share, &mut sum)?;
             let values = vq.quantize(&residual)?.values;

@@ -78,41 +78,4 @@ fn spread(counts: &Tensor, codebook_size: i64) -> Result<Usage, TchError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn measured(codes: &[i64], codebook_size: i64) -> (f64, f64) {
-        let usage = usage(&Tensor::from_slice(codes), codebook_size).unwrap();
-        (usage.used_share.double_value(&[]), usage.perplexity.double_value(&[]))
-    }
-
-    #[track_caller]
-    fn assert_near(got: f64, want: f64) {
-        assert!((got - want).abs() < 1e-5, "{got} is not {want}");
-    }
-
-    #[test]
-    fn five_codes_used_evenly_have_perplexity_5() {
-        let (share, perplexity) = measured(&[3, 1, 4, 9, 7, 7, 9, 4, 1, 3], 20);
-        assert_near(share, 0.25);
-        assert_near(perplexity, 5.0);
-    }
-
-    #[test]
-    fn uneven_use_lowers_the_perplexity() {
-        // p = (1/2, 1/4, 1/4): entropy = 1/2 ln 2 + 2 * 1/4 ln 4 = 1.5 ln 2, perplexity = 2^1.5.
-        assert_near(measured(&[0, 0, 1, 2], 3).1, 2.0_f64.powf(1.5));
-        assert_near(measured(&[6, 6, 6], 8).1, 1.0);
-    }
-
-    #[test]
-    fn an_empty_batch_uses_nothing() {
-        assert_eq!(measured(&[], 8), (0.0, 1.0));
-    }
-
-    #[test]
-    fn a_code_outside_the_codebook_is_refused() {
-        let refused = usage(&Tensor::from_slice(&[0i64, 8]), 8);
-        assert!(matches!(refused, Err(VqError::CodeRange { code: 8, codebook_size: 8 })));
-    }
-}
+mod tests;

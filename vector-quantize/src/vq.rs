@@ -55,7 +55,7 @@ impl Vq {
         let bound = 1.0 / num_codes as f64;
         _ = vq.codebook.shallow_clone().f_uniform_(-bound, bound)?;
         // Each entry begins as the mean of one vector, itself.
-        _ = vq.sums.shallow_clone().f_copy_(&vq.codebook)?;
+        vq.sums.shallow_clone().f_copy_(&vq.codebook)?;
         Ok(vq)
     }
 
@@ -123,7 +123,8 @@ impl Vq {
 
     /// What a batch says of the codebook.
     ///
-    /// * `z`, `codes` - input and codes of [`Vq::quantize`], `[.., D]` and `[..]`
+    /// * `z`, `codes` - input and codes of [`Vq::quantize`], `[.., D]` and `[..]`; finite, since what is not would stay in
+    ///   the averages
     /// * `share` - which of the batches of this update; candidates for dead codes are drawn from libtorch's generator
     ///
     /// # Errors
@@ -146,10 +147,15 @@ impl Vq {
         codes: &Tensor,
         share: Share,
     ) -> Result<StageStatistics, TchError> {
-        let z_nd = z.f_detach()?.f_to_kind(Kind::Float)?.f_reshape([-1, self.config.width])?;
+        let z_nd = self.rows(z)?;
         let (counts, sums) = totals(&z_nd, &codes.f_flatten(0, -1)?, self.config.codes)?;
         let (candidates, filled) = slots(&z_nd, self.config.codes, share)?;
         Ok(StageStatistics { counts, sums, candidates, filled })
+    }
+
+    /// Vectors one below the other, `[N, D]` f32 without gradient.
+    fn rows(&self, z: &Tensor) -> Result<Tensor, TchError> {
+        z.f_detach()?.f_to_kind(Kind::Float)?.f_reshape([-1, self.config.width])
     }
 
     fn choose(&self, z: &Tensor) -> Result<Quantized, TchError> {
@@ -175,7 +181,7 @@ impl Vq {
     fn store(&self, codebook: &Tensor, counts: &Tensor, sums: &Tensor) -> Result<(), TchError> {
         tch::no_grad(|| {
             for (to, from) in [(&self.codebook, codebook), (&self.counts, counts), (&self.sums, sums)] {
-                _ = to.shallow_clone().f_copy_(from)?;
+                to.shallow_clone().f_copy_(from)?;
             }
             Ok(())
         })

@@ -2,6 +2,7 @@ use serde::Deserialize;
 use tch::Device;
 
 use super::*;
+use crate::golden::{Arrays, assert_close, peer, rows};
 
 /// One case of `golden/fsq.json`; written by `golden/gen_fsq.py`.
 #[derive(Deserialize)]
@@ -16,17 +17,6 @@ struct Golden {
 
 fn golden() -> Vec<Golden> {
     serde_json::from_str(include_str!("../golden/fsq.json")).unwrap()
-}
-
-fn rows(flat: &[f32], width: i64) -> Tensor {
-    Tensor::from_slice(flat).view([-1, width])
-}
-
-#[track_caller]
-fn assert_close(got: &Tensor, want: &Tensor, tolerance: f64) {
-    assert_eq!(got.size(), want.size());
-    let worst = (got - want).abs().max().double_value(&[]);
-    assert!(worst <= tolerance, "off by {worst:e}");
 }
 
 #[test]
@@ -76,6 +66,64 @@ fn every_code_is_reached_and_decodes_to_its_own_value() {
             let quantized = fsq.quantize(&Tensor::stack(&inverse, -1)).unwrap();
             assert_eq!(quantized.codes, codes, "{levels:?} {bound:?}");
             assert_eq!(quantized.values, values, "{levels:?} {bound:?}");
+        }
+    }
+}
+
+/// A case of `peer.json`, from the peer's FSQ or its residual one.
+#[derive(Deserialize)]
+struct Peer {
+    levels: Vec<i64>,
+    #[serde(default)]
+    stages: i64,
+    #[serde(default)]
+    clamped: Vec<i64>,
+    #[serde(flatten)]
+    arrays: Arrays,
+}
+
+#[test]
+fn the_exact_bound_is_the_peers() {
+    for case in peer::<Peer>("fsq") {
+        let fsq = Fsq::with_bound(&case.levels, Bound::Exact).unwrap();
+        let z = case.arrays.z(fsq.num_channels());
+        let quantized = fsq.quantize(&z).unwrap();
+        case.arrays.assert_values_and_loss(&z, &quantized);
+        case.arrays.assert_grad(&z, &quantized);
+        assert_eq!(Vec::<i64>::try_from(&quantized.codes).unwrap(), case.arrays.codes);
+    }
+}
+
+#[test]
+fn the_symmetric_bound_is_the_peers_residual_fsq_of_one_stage() {
+    let case = peer::<Peer>("residual_fsq").into_iter().find(|case| case.stages == 1).unwrap();
+    let fsq = Fsq::with_bound(&case.levels, Bound::Symmetric).unwrap();
+    let z = case.arrays.z(fsq.num_channels());
+    let quantized = fsq.quantize(&z).unwrap();
+    case.arrays.assert_values_and_loss(&z, &quantized);
+    assert_eq!(Vec::<i64>::try_from(&quantized.codes).unwrap(), case.arrays.codes);
+    // The peer's hard clamp cuts the gradient of the outermost half intervals; here it stays that of the soft clamp.
+    let cut = Tensor::from_slice(&case.clamped).view_as(&z).to_kind(Kind::Bool);
+    let grad = case.arrays.grad(&z, &quantized);
+    assert!(bool::try_from(grad.masked_select(&cut).abs().gt(0.0).all()).unwrap());
+    assert_close(&grad.masked_fill(&cut, 0.0), &rows(&case.arrays.grad, fsq.num_channels()), 2e-6);
+}
+
+#[test]
+fn the_symmetric_bound_has_intervals_of_one_width_and_both_ends() {
+    for levels in [2, 5, 8] {
+        let fsq = Fsq::with_bound(&[levels], Bound::Symmetric).unwrap();
+        let c = levels as f64 / (levels - 1) as f64;
+        for k in 0..levels {
+            // Interval k of L equal ones of (-c, c), a hair inside both edges, through the inverse of the soft clamp.
+            for inside in [1e-3, 0.5, 1.0 - 1e-3] {
+                let bounded = c * (2.0 * (k as f64 + inside) / levels as f64 - 1.0);
+                let z = Tensor::from_slice(&[(c * (bounded / c).atanh()) as f32]).view([1, 1]);
+                let quantized = fsq.quantize(&z).unwrap();
+                assert_eq!(quantized.codes.int64_value(&[0]), k, "{levels} levels, {bounded}");
+                let value = (2.0 * k as f64 / (levels - 1) as f64 - 1.0) as f32;
+                assert!((quantized.values.double_value(&[0, 0]) as f32 - value).abs() < 1e-6);
+            }
         }
     }
 }

@@ -36,7 +36,7 @@ impl Vq {
         expect_width(z, self.config.width)?;
         share.check()?;
         let num_codes = self.config.codes;
-        let z_nd = torch(z.detach().f_to_kind(Kind::Float).and_then(|z| z.f_reshape([-1, self.config.width])))?;
+        let z_nd = torch(self.rows(z))?;
 
         let (drawn, filled) = torch(slots(&z_nd, num_codes, share))?;
         sum(&drawn)?;
