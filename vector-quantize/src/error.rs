@@ -23,6 +23,32 @@ pub enum VqError {
         /// The levels asked for.
         levels: Vec<i64>,
     },
+    /// The stages of a residual have more than 2^32 codes between them, so that a code would not fit a u32.
+    #[error(
+        "{stages} stages of {codebook_size} codes make more than 2^32; a code must fit 32 bits: take fewer stages or codes"
+    )]
+    TooManyStageCodes {
+        /// Number of stages.
+        stages: i64,
+        /// Codes per stage.
+        codebook_size: i64,
+    },
+    /// A setting is out of range.
+    #[error("{key} = {value} is out of range: it must be {want}")]
+    Setting {
+        /// Its name in the preset.
+        key: &'static str,
+        /// What was given.
+        value: f64,
+        /// What is allowed.
+        want: &'static str,
+    },
+    /// A residual of something that leaves no residual to quantize.
+    #[error("a residual cannot be made {reason}")]
+    Residual {
+        /// Of what, and what to write instead.
+        reason: &'static str,
+    },
     /// The last axis of the input is not one value per channel.
     #[error("the input has shape {got:?}; its last axis must be {want}, one value per channel")]
     Width {
@@ -42,6 +68,55 @@ pub enum VqError {
     CodeRange {
         /// The smallest or largest code given.
         code: i64,
+        /// Number of codes.
+        codebook_size: i64,
+    },
+    /// Vectors and codes do not belong together.
+    #[error("codes of shape {codes:?} are not those of vectors of shape {vectors:?}: give the codes of the same batch")]
+    Batch {
+        /// Shape of the codes.
+        codes: Vec<i64>,
+        /// Shape of the vectors.
+        vectors: Vec<i64>,
+    },
+    /// A share is not one of those there are.
+    #[error("share {index} of {of} does not exist: index runs from 0 to of - 1")]
+    Share {
+        /// The index given.
+        index: i64,
+        /// The number of shares given.
+        of: i64,
+    },
+    /// k-means was to start from a batch without vectors.
+    #[error("a codebook cannot start from an empty batch: hand over at least one vector")]
+    NoVectors,
+    /// Statistics are of codebooks of another size or number.
+    #[error("statistics have tensors of shapes {got:?}, expected {want:?}: they were made by another quantizer")]
+    OtherStatistics {
+        /// Shapes given.
+        got: Vec<Vec<i64>>,
+        /// Shapes of this quantizer's.
+        want: Vec<Vec<i64>>,
+    },
+    /// Codebook tables are not those of these settings.
+    #[error("codebook tables have shape {got:?}, but these settings need {want:?}")]
+    Tables {
+        /// Shape given.
+        got: Vec<i64>,
+        /// Stages, codes per stage, channels.
+        want: [i64; 3],
+    },
+    /// Counts are not one int64 per code.
+    #[error("counts hold {got:?} of shape {shape:?}, expected Int64 of shape [codes]")]
+    Counts {
+        /// The element type given.
+        got: Kind,
+        /// The shape given.
+        shape: Vec<i64>,
+    },
+    /// One count per code would take too much memory.
+    #[error("{codebook_size} codes are too many to count one by one (at most 2^24): use `usage` of one batch instead")]
+    TooManyToCount {
         /// Number of codes.
         codebook_size: i64,
     },
