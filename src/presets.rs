@@ -9,6 +9,7 @@ use crate::cli::RunArgs;
 const BUILTIN: &[(&str, &str)] = &[
     ("tokenizer-tiny", include_str!("../presets/tokenizer-tiny.toml")),
     ("tokenizer-b", include_str!("../presets/tokenizer-b.toml")),
+    ("tokenizer-magvit2", include_str!("../presets/tokenizer-magvit2.toml")),
     ("lvmae-tiny-128f", include_str!("../presets/lvmae-tiny-128f.toml")),
     ("lvmae-b-128f", include_str!("../presets/lvmae-b-128f.toml")),
     ("arvideo-tiny-128f", include_str!("../presets/arvideo-tiny-128f.toml")),

@@ -12,5 +12,6 @@ mod killed;
 mod presets;
 mod program;
 mod ranks;
+mod tokens;
 mod trajectory;
 mod trouble;

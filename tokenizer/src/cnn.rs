@@ -1,4 +1,4 @@
-use nn::{CausalConv3d, Conv3dConfig, During, FrameGroupNorm, NnError};
+use nn::{CausalConv3d, Conv3dConfig, During, FrameGroupNorm, NnError, Past};
 use tch::nn::Path;
 use tch::{TchError, Tensor};
 
@@ -31,13 +31,13 @@ impl ResBlock {
         })
     }
 
-    fn forward(&self, x_bcthw: &Tensor) -> Result<Tensor, NnError> {
+    fn forward(&self, x_bcthw: &Tensor, past: &mut Past) -> Result<Tensor, NnError> {
         let mut x = x_bcthw.shallow_clone();
         for (norm, conv) in self.norms.iter().zip(&self.convs) {
-            x = conv.forward(&norm.forward(&x)?.f_silu().during("a residual block")?)?;
+            x = conv.forward(&norm.forward(&x)?.f_silu().during("a residual block")?, past)?;
         }
         match &self.skip {
-            Some(skip) => x.f_add(&skip.forward(x_bcthw)?),
+            Some(skip) => x.f_add(&skip.forward(x_bcthw, past)?),
             None => x.f_add(x_bcthw),
         }
         .during("a residual block")
@@ -50,8 +50,8 @@ fn blocks(path: &Path, count: i64, channels: [i64; 2], num_groups: i64) -> Resul
     (0..count).map(|i| ResBlock::new(&(path / i), if i == 0 { c_in } else { c_out }, c_out, num_groups)).collect()
 }
 
-fn run(blocks: &[ResBlock], x: Tensor) -> Result<Tensor, NnError> {
-    blocks.iter().try_fold(x, |x, block| block.forward(&x))
+fn run(blocks: &[ResBlock], x: Tensor, past: &mut Past) -> Result<Tensor, NnError> {
+    blocks.iter().try_fold(x, |x, block| block.forward(&x, past))
 }
 
 /// Frames to latents: stem, levels of residual blocks with strided convolutions between them, a tail of residual blocks, one
@@ -96,18 +96,19 @@ impl Encoder {
         })
     }
 
-    /// `frames_bthwc` `[B, F, Y, X, 3]` f32 in `[-1, 1]` to latents `[B, T, H, W, D]` before quantization.
-    pub(crate) fn forward(&self, frames_bthwc: &Tensor) -> Result<Tensor, NnError> {
+    /// `frames_bthwc` `[B, F, Y, X, 3]` f32 in `[-1, 1]` to latents `[B, T, H, W, D]` before quantization. `past` is that of
+    /// the frames.
+    pub(crate) fn forward(&self, frames_bthwc: &Tensor, past: &mut Past) -> Result<Tensor, NnError> {
         let folded = fold_space(frames_bthwc, self.stem_patch).during("encoding")?;
-        let mut x = self.stem.forward(&folded.f_permute([0, 4, 1, 2, 3]).during("encoding")?)?;
+        let mut x = self.stem.forward(&folded.f_permute([0, 4, 1, 2, 3]).during("encoding")?, past)?;
         for (i, level) in self.levels.iter().enumerate() {
-            x = run(level, x)?;
+            x = run(level, x, past)?;
             if let Some(down) = self.downs.get(i) {
-                x = down.forward(&x)?;
+                x = down.forward(&x, past)?;
             }
         }
-        let x = self.norm.forward(&run(&self.tail, x)?)?.f_silu().during("encoding")?;
-        self.head.forward(&x)?.f_permute([0, 2, 3, 4, 1]).during("encoding")
+        let x = self.norm.forward(&run(&self.tail, x, past)?)?.f_silu().during("encoding")?;
+        self.head.forward(&x, past)?.f_permute([0, 2, 3, 4, 1]).during("encoding")
     }
 }
 
@@ -152,17 +153,18 @@ impl Decoder {
         })
     }
 
-    /// `values_bthwd` `[B, T, H, W, D]` to frames `[B, F, Y, X, 3]`, meant to lie in `[-1, 1]` but not clamped.
-    pub(crate) fn forward(&self, values_bthwd: &Tensor) -> Result<Tensor, NnError> {
-        let mut x = self.stem.forward(&values_bthwd.f_permute([0, 4, 1, 2, 3]).during("decoding")?)?;
-        x = run(&self.tail, x)?;
+    /// `values_bthwd` `[B, T, H, W, D]` to frames `[B, F, Y, X, 3]`, meant to lie in `[-1, 1]` but not clamped. `past` is that
+    /// of the values.
+    pub(crate) fn forward(&self, values_bthwd: &Tensor, past: &mut Past) -> Result<Tensor, NnError> {
+        let mut x = self.stem.forward(&values_bthwd.f_permute([0, 4, 1, 2, 3]).during("decoding")?, past)?;
+        x = run(&self.tail, x, past)?;
         for (i, level) in self.levels.iter().enumerate() {
-            x = run(level, x)?;
+            x = run(level, x, past)?;
             if let Some((stride, conv)) = self.ups.get(i) {
-                x = unfold_space(&conv.forward(&x)?, *stride).during("decoding")?;
+                x = unfold_space(&conv.forward(&x, past)?, *stride).during("decoding")?;
             }
         }
-        let x = self.head.forward(&x)?;
+        let x = self.head.forward(&x, past)?;
         unfold_space(&x, self.stem_patch).and_then(|x| x.f_permute([0, 2, 3, 4, 1])).during("decoding")
     }
 }

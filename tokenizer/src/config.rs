@@ -2,15 +2,18 @@ use serde::{Deserialize, Serialize};
 use spec::{Patch, SpecError};
 use vector_quantize::Fsq;
 
-use crate::TokenizerError;
+use crate::{TimeLayout, TokenizerError};
 
-/// Frames of one window: what the tokenizer is trained on, and what it sees at once of a longer clip (paper: 16).
+/// Frames of one window under [`TimeLayout::Pairs`]: what the tokenizer is trained on, and what it sees at once of a longer
+/// clip (paper: 16).
 pub const WINDOW_FRAMES: i64 = 16;
 
 /// The `[tokenizer]` section of a preset. Extents are `[frames, rows, columns]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerConfig {
+    /// How frames become latent frames (LVMAE: `pairs`; MAGVIT-v2: `first_frame`).
+    pub time: TimeLayout,
     /// FSQ levels per channel of the latent. The paper says 18 bits; `[8, 8, 8, 8, 8, 8]` is our reading of it.
     pub levels: Vec<i64>,
     /// Channels at `channel_mult` 1 (MAGVIT-B: 64).
@@ -159,9 +162,14 @@ impl CheckedTokenizer {
         self.config.channel_mult.iter().map(|mult| mult * self.config.base_channels).collect()
     }
 
+    /// Frames per window.
+    pub fn window_frames(&self) -> i64 {
+        self.config.time.window_frames()
+    }
+
     /// Latent frames per window.
     pub fn latent_frames(&self) -> i64 {
-        WINDOW_FRAMES / self.patch.t
+        (self.window_frames() + self.config.time.lead_frames(self.patch)) / self.patch.t
     }
 }
 

@@ -28,7 +28,17 @@ pub enum TokenizerError {
         axis: &'static str,
         /// The clip's size on that axis.
         size: i64,
-        /// The window's frames or the patch's pixels.
+        /// The window's or the patch's frames, or the patch's pixels.
+        step: i64,
+    },
+    /// A clip that begins with a frame of its own does not go on with whole latent frames.
+    #[error(
+        "a clip has {num_frames} frames, but tokenizer.time = \"first_frame\" takes 1 and a multiple of {step} more"
+    )]
+    FirstFrame {
+        /// The clip's frames.
+        num_frames: i64,
+        /// The patch's frames.
         step: i64,
     },
     /// The network failed, out of memory included.

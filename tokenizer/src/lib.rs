@@ -38,6 +38,7 @@ mod error;
 mod loss;
 mod model;
 mod scorer;
+mod time;
 mod topk;
 mod window;
 
@@ -47,4 +48,5 @@ mod tests;
 pub use config::{CheckedTokenizer, LossConfig, Recon, ScorerConfig, TokenizerConfig, TopKConfig, WINDOW_FRAMES};
 pub use error::TokenizerError;
 pub use model::Tokenizer;
-pub use window::{Keep, Tokens};
+pub use time::TimeLayout;
+pub use window::{Keep, LongVideo, Tokens};

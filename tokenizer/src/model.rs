@@ -1,14 +1,13 @@
-use nn::{During, Losses, NnError, expect_kind, expect_shape};
+use nn::{During, Losses, NnError, Past, expect_kind, expect_shape};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 use vector_quantize::Fsq;
 
 use crate::cnn::{Decoder, Encoder};
-use crate::config::WINDOW_FRAMES;
 use crate::loss::{Forward, losses};
 use crate::scorer::{Scorer, adjacent_distance};
 use crate::topk::keep_mask;
-use crate::{CheckedTokenizer, TokenizerError};
+use crate::{CheckedTokenizer, LongVideo, TimeLayout, TokenizerError};
 
 /// Encoder, scorer, quantizer and decoder, trained together and then frozen.
 #[derive(Debug)]
@@ -31,6 +30,11 @@ impl Tokenizer {
             decoder: Decoder::new(&(path / "decoder"), checked)?,
             scorer: Scorer::new(&(path / "scorer"), &checked.config().scorer)?,
         })
+    }
+
+    /// How frames become latent frames.
+    pub fn time(&self) -> TimeLayout {
+        self.checked.config().time
     }
 
     /// FSQ levels per channel of the latent; their number is the width D of the token values.
@@ -59,20 +63,20 @@ impl Tokenizer {
     /// compare. Reports `recon`, `psnr_db`, `kept_share`, `score_mean`, `score_std`, `frame_diff` where it has a weight, and
     /// the codes of all tokens, those set to 0 included.
     ///
-    /// * `clip_bthwc` - `[B, 16, H, W, 3]` u8
+    /// * `clip_bthwc` - `[B, 16, H, W, 3]` u8; 17 frames under [`TimeLayout::FirstFrame`]
     ///
     /// # Errors
     /// [`TokenizerError::Nn`] for another shape or element type, or when libtorch fails; [`TokenizerError::ClipSize`] for a
     /// side that is not a multiple of the patch.
     pub fn loss(&self, clip_bthwc: &Tensor) -> Result<Losses, TokenizerError> {
-        expect_shape("clip", clip_bthwc, &[-1, WINDOW_FRAMES, -1, -1, 3])?;
-        self.expect_clip(clip_bthwc)?;
+        expect_shape("clip", clip_bthwc, &[-1, self.checked.window_frames(), -1, -1, 3])?;
+        self.expect_clip(clip_bthwc, LongVideo::Windows)?;
         let frames = normalized(clip_bthwc)?;
-        let latents = self.encoder.forward(&frames)?;
-        let scores = adjacent_distance(&self.scorer.features(&frames)?)?;
+        let latents = self.latents(&frames, &mut Past::none())?;
+        let scores = adjacent_distance(&self.features(&frames, &mut Past::none())?)?;
         let mask = self.mask(&scores, self.checked.config().top_k.keep_ratio)?;
         let quantized = self.fsq().quantize(&masked(&latents, &mask)?)?;
-        let output = self.decoder.forward(&quantized.values)?;
+        let output = self.frames(&quantized.values, &mut Past::none())?;
         let forward = Forward { frames, output, codes: quantized.codes, scores, mask };
         losses(&forward, &self.checked.config().loss, self.codebook_size())
     }
@@ -86,13 +90,22 @@ impl Tokenizer {
         keep_mask(scores_bthw, share, self.checked.config().top_k.temperature).during("choosing the top tokens")
     }
 
-    /// Checks that a clip is u8 `[B, F, H, W, 3]` with whole windows and patches.
-    pub(crate) fn expect_clip(&self, clip_bthwc: &Tensor) -> Result<(), TokenizerError> {
+    /// Checks that a clip is u8 `[B, F, H, W, 3]` with whole windows or latent frames, and whole patches.
+    pub(crate) fn expect_clip(&self, clip_bthwc: &Tensor, long: LongVideo) -> Result<(), TokenizerError> {
         expect_shape("clip", clip_bthwc, &[-1, -1, -1, -1, 3])?;
         expect_kind("clip", clip_bthwc, Kind::Uint8)?;
         let (size, patch) = (clip_bthwc.size(), self.checked.patch());
+        let num_frames = size[1];
+        let step = match (long, self.checked.config().time) {
+            (LongVideo::Windows, _) => self.checked.window_frames(),
+            (LongVideo::Carried, TimeLayout::Pairs) => patch.t,
+            (LongVideo::Carried, TimeLayout::FirstFrame) if num_frames % patch.t == 1 % patch.t => 1,
+            (LongVideo::Carried, TimeLayout::FirstFrame) => {
+                return Err(TokenizerError::FirstFrame { num_frames, step: patch.t });
+            }
+        };
         for (axis, size, step) in
-            [("frames", size[1], WINDOW_FRAMES), ("height", size[2], patch.h), ("width", size[3], patch.w)]
+            [("frames", num_frames, step), ("height", size[2], patch.h), ("width", size[3], patch.w)]
         {
             if size == 0 || size % step != 0 {
                 return Err(TokenizerError::ClipSize { axis, size, step });

@@ -1,4 +1,4 @@
-use nn::{CausalConv3d, Conv3dConfig, During, NnError};
+use nn::{CausalConv3d, Conv3dConfig, During, NnError, Past};
 use tch::Tensor;
 use tch::nn::Path;
 
@@ -32,22 +32,36 @@ impl Scorer {
     /// Returns `[B, T, H, W, C]`.
     pub(crate) fn features(&self, frames_bthwc: &Tensor) -> Result<Tensor, NnError> {
         let x = frames_bthwc.f_permute([0, 4, 1, 2, 3]).during("scoring")?;
-        let x = self.layers[0].forward(&x)?.f_silu().during("scoring")?;
-        self.layers[1].forward(&x)?.f_permute([0, 2, 3, 4, 1]).during("scoring")
+        let x = self.layers[0].forward(&x, &mut Past::none())?.f_silu().during("scoring")?;
+        self.layers[1].forward(&x, &mut Past::none())?.f_permute([0, 2, 3, 4, 1]).during("scoring")
     }
 }
 
 /// `s_{t,p} = ||c_{t,p} - c_{t-1,p}||_2`. The first latent frame has none before it and copies the scores of the second
 /// (EVEREST's rule; the paper gives none).
 ///
-/// * `features_bthwc` - `[B, T, H, W, C]`, consecutive latent frames, T at least 2
+/// * `features_bthwc` - `[B, T, H, W, C]`, consecutive latent frames
 ///
 /// Returns `[B, T, H, W]`, at least 0.
 pub(crate) fn adjacent_distance(features_bthwc: &Tensor) -> Result<Tensor, NnError> {
-    let distance = || {
-        // libtorch's norm has gradient 0 at 0, where nothing moves; a written-out square root would have NaN.
-        let moved = features_bthwc.f_diff(1, 1, None::<Tensor>, None::<Tensor>)?.f_norm_scalaropt_dim(2, -1, false)?;
-        Tensor::f_cat(&[&moved.f_narrow(1, 0, 1)?, &moved], 1)
-    };
+    first_copied(&moved(features_bthwc)?)
+}
+
+/// Distances of all latent frames but the first from the one before: `[B, T, H, W, C]` to `[B, T - 1, H, W]`.
+pub(crate) fn moved(features_bthwc: &Tensor) -> Result<Tensor, NnError> {
+    // libtorch's norm has gradient 0 at 0, where nothing moves; a written-out square root would have NaN.
+    let distance = || features_bthwc.f_diff(1, 1, None::<Tensor>, None::<Tensor>)?.f_norm_scalaropt_dim(2, -1, false);
     distance().during("scoring")
+}
+
+/// Scores of all latent frames from those of all but the first, `[B, T - 1, H, W]` to `[B, T, H, W]`. An only one has 0.
+pub(crate) fn first_copied(moved_bthw: &Tensor) -> Result<Tensor, NnError> {
+    let copied = || {
+        let (b, t, h, w) = moved_bthw.size4()?;
+        if t == 0 {
+            return moved_bthw.f_new_zeros([b, 1, h, w], (moved_bthw.kind(), moved_bthw.device()));
+        }
+        Tensor::f_cat(&[&moved_bthw.f_narrow(1, 0, 1)?, moved_bthw], 1)
+    };
+    copied().during("scoring")
 }

@@ -1,18 +1,21 @@
 use std::collections::BTreeMap;
 
+use nn::Past;
 use spec::Patch;
 use tch::nn::{Adam, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
 use torch_ext::{Precision, autocast, first_non_finite};
 
 use crate::{
-    Keep, LossConfig, Recon, ScorerConfig, Tokenizer, TokenizerConfig, TokenizerError, TopKConfig, WINDOW_FRAMES,
+    Keep, LongVideo, LossConfig, Recon, ScorerConfig, TimeLayout, Tokenizer, TokenizerConfig, TokenizerError,
+    TopKConfig, WINDOW_FRAMES,
 };
 
 const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
 
-fn tiny() -> TokenizerConfig {
+pub(crate) fn tiny() -> TokenizerConfig {
     TokenizerConfig {
+        time: TimeLayout::Pairs,
         levels: vec![8, 8, 8, 8],
         base_channels: 16,
         channel_mult: vec![1, 2],
@@ -40,7 +43,7 @@ fn tokenizer() -> (VarStore, Tokenizer) {
     (vs, tokenizer)
 }
 
-fn wake(vs: &VarStore) {
+pub(crate) fn wake(vs: &VarStore) {
     for (_, mut weight) in BTreeMap::from_iter(vs.variables()) {
         if weight.abs().max().double_value(&[]) == 0.0 {
             let random = Tensor::randn_like(&weight) * 0.05;
@@ -64,7 +67,7 @@ fn walking_square(num_frames: i64) -> Tensor {
     Tensor::stack(&frames, 0).to_kind(Kind::Uint8).unsqueeze(0)
 }
 
-fn noise(num_clips: i64, num_frames: i64) -> Tensor {
+pub(crate) fn noise(num_clips: i64, num_frames: i64) -> Tensor {
     Tensor::randint(256, [num_clips, num_frames, 16, 24, 3], (Kind::Uint8, Device::Cpu))
 }
 
@@ -82,7 +85,7 @@ fn grad_norm(vs: &VarStore, part: &str) -> f64 {
 fn scores_run_through_the_borders_of_windows() {
     let (_vs, tokenizer) = tokenizer();
     let clip = noise(2, 3 * WINDOW_FRAMES);
-    let priorities = tokenizer.encode_clip(&clip).unwrap().priorities.view([2, 24, 2, 3]);
+    let priorities = tokenizer.encode_clip(&clip, LongVideo::Windows).unwrap().priorities.view([2, 24, 2, 3]);
 
     // The long clip in one piece, by the definition: distances of features, the first copied.
     let whole = tch::no_grad(|| {
@@ -93,7 +96,7 @@ fn scores_run_through_the_borders_of_windows() {
     assert!((&priorities - &whole).abs().max().double_value(&[]) < 1e-5);
 
     // A window alone cannot know what came before it: only its first latent frame differs.
-    let second = tokenizer.encode_clip(&clip.narrow(1, WINDOW_FRAMES, WINDOW_FRAMES)).unwrap();
+    let second = tokenizer.encode_clip(&clip.narrow(1, WINDOW_FRAMES, WINDOW_FRAMES), LongVideo::Windows).unwrap();
     let gap = (second.priorities.view([2, 8, 2, 3]) - priorities.narrow(1, 8, 8)).abs().amax([0, 2, 3], false);
     assert!(gap.double_value(&[0]) > 1e-2);
     assert!(gap.narrow(0, 1, 7).max().double_value(&[]) < 1e-5);
@@ -103,9 +106,10 @@ fn scores_run_through_the_borders_of_windows() {
 fn codes_of_a_window_do_not_depend_on_its_neighbours() {
     let (_vs, tokenizer) = tokenizer();
     let clip = noise(2, 3 * WINDOW_FRAMES);
-    let codes = tokenizer.encode_clip(&clip).unwrap().codes.view([2, 3, -1]);
+    let codes = tokenizer.encode_clip(&clip, LongVideo::Windows).unwrap().codes.view([2, 3, -1]);
     for i in 0..3 {
-        let alone = tokenizer.encode_clip(&clip.narrow(1, i * WINDOW_FRAMES, WINDOW_FRAMES)).unwrap().codes;
+        let alone =
+            tokenizer.encode_clip(&clip.narrow(1, i * WINDOW_FRAMES, WINDOW_FRAMES), LongVideo::Windows).unwrap().codes;
         assert_eq!(codes.select(1, i), alone, "window {i}");
     }
 }
@@ -114,11 +118,11 @@ fn codes_of_a_window_do_not_depend_on_its_neighbours() {
 fn codes_are_all_that_a_full_reconstruction_needs() {
     let (_vs, tokenizer) = tokenizer();
     let clip = noise(2, WINDOW_FRAMES);
-    let codes = tokenizer.encode_clip(&clip).unwrap().codes;
+    let codes = tokenizer.encode_clip(&clip, LongVideo::Windows).unwrap().codes;
     let values = tokenizer.values_from_codes(&codes).unwrap().view([2, 8, 2, 3, 4]);
-    let drawn = tch::no_grad(|| tokenizer.decoder.forward(&values).unwrap()).clamp(-1.0, 1.0);
+    let drawn = tch::no_grad(|| tokenizer.decoder.forward(&values, &mut Past::none()).unwrap()).clamp(-1.0, 1.0);
     let drawn = ((drawn + 1.0) * 127.5).round().to_kind(Kind::Uint8);
-    assert_eq!(drawn, tokenizer.reconstruct(&clip, Keep::All).unwrap());
+    assert_eq!(drawn, tokenizer.reconstruct(&clip, Keep::All, LongVideo::Windows).unwrap());
 }
 
 #[test]
@@ -126,7 +130,7 @@ fn later_frames_change_no_earlier_code() {
     let (_vs, tokenizer) = tokenizer();
     let (a, b) = (noise(1, WINDOW_FRAMES), noise(1, WINDOW_FRAMES));
     let mixed = Tensor::cat(&[a.narrow(1, 0, 8), b.narrow(1, 8, 8)], 1);
-    let codes = |clip: &Tensor| tokenizer.encode_clip(clip).unwrap().codes.view([8, 2, 3]);
+    let codes = |clip: &Tensor| tokenizer.encode_clip(clip, LongVideo::Windows).unwrap().codes.view([8, 2, 3]);
     assert_eq!(codes(&a).narrow(0, 0, 4), codes(&mixed).narrow(0, 0, 4));
     assert_ne!(codes(&a).narrow(0, 4, 4), codes(&mixed).narrow(0, 4, 4));
 }
@@ -182,14 +186,14 @@ fn a_short_training_beats_the_best_constant_colour_by_far() {
     }
     let frames = batch.to_kind(Kind::Float);
     let psnr_db = |mse: f64| 10.0 * (255.0_f64.powi(2) / mse).log10();
-    let drawn = tokenizer.reconstruct(&batch, Keep::Share(0.5)).unwrap().to_kind(Kind::Float);
+    let drawn = tokenizer.reconstruct(&batch, Keep::Share(0.5), LongVideo::Windows).unwrap().to_kind(Kind::Float);
     let trained = psnr_db((drawn - &frames).square().mean(Kind::Float).double_value(&[]));
     // The best constant's mean squared error is the variance: 13.2 dB. Measured after 100 steps: 20.7 dB.
     let constant = psnr_db(frames.var(false).double_value(&[]));
     assert!(trained > constant + 5.0, "constant {constant:.1} dB, trained {trained:.1} dB");
 
     // The square passes through the middle of the picture, the lower left corner stands still.
-    let priorities = tokenizer.encode_clip(&clip).unwrap().priorities.view([8, 4, 4]);
+    let priorities = tokenizer.encode_clip(&clip, LongVideo::Windows).unwrap().priorities.view([8, 4, 4]);
     let (moving, still) = (priorities.double_value(&[4, 1, 1]), priorities.double_value(&[4, 3, 0]));
     assert!(moving > 2.0 * still, "moving {moving}, still {still}");
 }
@@ -230,23 +234,26 @@ fn numbers_out_of_range_are_refused_by_key() {
 fn clips_of_other_sizes_are_refused() {
     let (_vs, tokenizer) = tokenizer();
     let u8s = |size: &[i64]| Tensor::zeros(size, (Kind::Uint8, Device::Cpu));
-    let refused = tokenizer.encode_clip(&u8s(&[1, 24, 16, 16, 3]));
+    let refused = tokenizer.encode_clip(&u8s(&[1, 24, 16, 16, 3]), LongVideo::Windows);
     assert!(matches!(refused, Err(TokenizerError::ClipSize { axis: "frames", size: 24, step: 16 })));
-    let refused = tokenizer.reconstruct(&u8s(&[1, 16, 16, 12, 3]), Keep::All);
+    let refused = tokenizer.reconstruct(&u8s(&[1, 16, 16, 12, 3]), Keep::All, LongVideo::Windows);
     assert!(matches!(refused, Err(TokenizerError::ClipSize { axis: "width", size: 12, step: 8 })));
     assert!(matches!(tokenizer.loss(&u8s(&[1, 32, 16, 16, 3])), Err(TokenizerError::Nn(nn::NnError::Shape { .. }))));
     let floats = u8s(&[1, 16, 16, 16, 3]).to_kind(Kind::Float);
-    assert!(matches!(tokenizer.encode_clip(&floats), Err(TokenizerError::Nn(nn::NnError::Kind { .. }))));
+    assert!(matches!(
+        tokenizer.encode_clip(&floats, LongVideo::Windows),
+        Err(TokenizerError::Nn(nn::NnError::Kind { .. }))
+    ));
 }
 
 #[test]
 fn a_reconstruction_has_the_shape_of_its_clip_whatever_is_kept() {
     let (_vs, tokenizer) = tokenizer();
     let clip = noise(2, 2 * WINDOW_FRAMES);
-    let all = tokenizer.reconstruct(&clip, Keep::All).unwrap();
+    let all = tokenizer.reconstruct(&clip, Keep::All, LongVideo::Windows).unwrap();
     assert_eq!((all.size(), all.kind()), (clip.size(), Kind::Uint8));
-    assert_eq!(tokenizer.reconstruct(&clip, Keep::Share(1.0)).unwrap(), all);
-    let none = tokenizer.reconstruct(&clip, Keep::Share(0.0)).unwrap();
+    assert_eq!(tokenizer.reconstruct(&clip, Keep::Share(1.0), LongVideo::Windows).unwrap(), all);
+    let none = tokenizer.reconstruct(&clip, Keep::Share(0.0), LongVideo::Windows).unwrap();
     // Without the later tokens, later frames can only repeat what the first latent frame says.
     assert_ne!(none, all);
     assert_eq!(none.narrow(1, 0, 2), all.narrow(1, 0, 2));

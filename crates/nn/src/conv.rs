@@ -1,7 +1,7 @@
 use tch::nn::{Path, init};
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::{During, NnError};
+use crate::{During, NnError, Past};
 
 /// Extents of a [`CausalConv3d`], each `[frames, rows, columns]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,18 +72,22 @@ impl CausalConv3d {
 
     /// `x_bcthw` `[B, C_in, T, H, W]` to `[B, C_out, T / stride, H / stride, W / stride]`.
     ///
+    /// * `past` - of the video that `x_bcthw` goes on with
+    ///
     /// # Errors
     /// [`NnError::Torch`], for a wrong number of channels too; [`NnError::OutOfMemory`].
-    pub fn forward(&self, x_bcthw: &Tensor) -> Result<Tensor, NnError> {
-        self.convolve(x_bcthw).during("a causal convolution")
+    pub fn forward(&self, x_bcthw: &Tensor, past: &mut Past) -> Result<Tensor, NnError> {
+        self.convolve(x_bcthw, past).during("a causal convolution")
     }
 
-    fn convolve(&self, x_bcthw: &Tensor) -> Result<Tensor, TchError> {
-        let x = channels_last(x_bcthw)?;
-        let x = match self.pad_before {
-            0 => x,
-            before => x.f_constant_pad_nd([0, 0, 0, 0, before, 0])?,
+    fn convolve(&self, x_bcthw: &Tensor, past: &mut Past) -> Result<Tensor, TchError> {
+        let x_bthwc = x_bcthw.f_permute([0, 2, 3, 4, 1])?;
+        let x_bthwc = match self.pad_before {
+            0 => x_bthwc.f_contiguous()?,
+            // Joining also makes the channels innermost in memory.
+            count => past.before(&x_bthwc, count)?,
         };
+        let x = x_bthwc.f_permute([0, 4, 1, 2, 3])?;
         let pad = [0, self.pad_space[0], self.pad_space[1]];
         let once = [1, 1, 1];
         // libtorch convolves a single small clip with im2col, 2 to 3 times slower, unless asked for oneDNN by name.
@@ -202,7 +206,7 @@ mod tests {
             for b in [1, 2] {
                 let (_vs, conv) = conv(Conv3dConfig { kernel, stride }, 3, 5);
                 let x = random(&[b, 3, 4, 8, 8]);
-                let (got, want) = (conv.forward(&x).unwrap(), naive(&conv, kernel, &x));
+                let (got, want) = (conv.forward(&x, &mut Past::none()).unwrap(), naive(&conv, kernel, &x));
                 assert_eq!(got.size(), want.size(), "{kernel:?} {stride:?}");
                 let worst = (got - want).abs().max().double_value(&[]);
                 assert!(worst < 1e-4, "{kernel:?} {stride:?} batch {b}: off by {worst:e}");
@@ -215,7 +219,7 @@ mod tests {
         for (kernel, stride) in [([3, 3, 3], [1, 1, 1]), ([3, 3, 3], [2, 2, 2])] {
             let (vs, conv) = conv(Conv3dConfig { kernel, stride }, 4, 8);
             let norm = FrameGroupNorm::new(&(vs.root() / "norm"), 8, 4).unwrap();
-            let both = |x: &Tensor| norm.forward(&conv.forward(x).unwrap()).unwrap();
+            let both = |x: &Tensor| norm.forward(&conv.forward(x, &mut Past::none()).unwrap()).unwrap();
             for b in [1, 2] {
                 let x = random(&[b, 4, 8, 8, 8]);
                 // Frames 4.. change; with stride 2, output 2 is the first whose cube holds one of them.

@@ -215,7 +215,7 @@ pub enum VideoError {
         /// How many there are.
         len: u64,
     },
-    /// A clip cannot start or end there: tokens and pixels would not cover the same frames.
+    /// A clip beside tokens cannot start or end there: tokens and pixels would not cover the same frames.
     #[error("a clip cannot be {num_frames} frames from {start_frame} on: both must be multiples of the patch's {step}")]
     ClipStart {
         /// The start asked for, frames of the timeline.

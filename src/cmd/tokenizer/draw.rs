@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spec::ClipGeometry;
 use tch::{Device, Kind, Tensor};
-use tokenizer::{Keep, Tokenizer};
+use tokenizer::{Keep, LongVideo, TimeLayout, Tokenizer};
 use video::{ClipRequest, ClipStore, View, WINDOW_FRAMES};
 
 use crate::clips;
@@ -38,7 +38,7 @@ pub(crate) struct Sketch {
 impl Artist<'_> {
     /// Frames, reconstructions from all tokens and from those kept in training, and priorities of a segment's first clip.
     pub(crate) fn draw(&self, store: &Arc<ClipStore>, segment: usize) -> anyhow::Result<Sketch> {
-        let num_frames = self.geometry.num_frames() as usize / WINDOW_FRAMES * WINDOW_FRAMES;
+        let (num_frames, long) = self.extent();
         if num_frames == 0 {
             let text = format!("clips of the preset are shorter than a window of {WINDOW_FRAMES} frames");
             return Err(BadInput(text).into());
@@ -47,15 +47,15 @@ impl Artist<'_> {
         let request = ClipRequest { segment, start_frame: 0, num_frames, view: View::CENTRE };
         let clip = video::load_clip(&source, request)?;
         let pixels = clips::pixels(std::slice::from_ref(&clip), self.geometry.size_px(), self.device);
-        let tokens = self.model.encode_clip(&pixels)?;
-        let all = self.model.reconstruct(&pixels, Keep::All)?;
-        let kept = self.model.reconstruct(&pixels, Keep::Share(self.keep_ratio))?;
+        let tokens = self.model.encode_clip(&pixels, long)?;
+        let all = self.model.reconstruct(&pixels, Keep::All, long)?;
+        let kept = self.model.reconstruct(&pixels, Keep::Share(self.keep_ratio), long)?;
         let priorities = Vec::<f32>::try_from(tokens.priorities.flatten(0, 1).to_device(Device::Cpu))?;
         let codes = Vec::<i64>::try_from(tokens.codes.flatten(0, 1).to_device(Device::Cpu))?;
-        let picture = Strip::new(&clip.rgb, &self.geometry)?
+        let picture = Strip::new(&self.cubes(&pixels)?, &self.geometry)?
             .plain()
-            .other(&to_bytes(&all)?, &self.geometry)?
-            .other(&to_bytes(&kept)?, &self.geometry)?
+            .other(&self.cubes(&all)?, &self.geometry)?
+            .other(&self.cubes(&kept)?, &self.geometry)?
             .heat(&priorities)?
             .draw()?;
         let id = store.segments()[segment].id.clone();
@@ -68,16 +68,32 @@ impl Artist<'_> {
         );
         Ok(Sketch { id, picture, caption, psnr_db, codes: codes.into_iter().map(|code| code as u32).collect() })
     }
+
+    /// How many frames of a clip are drawn, and how the model sees them.
+    fn extent(&self) -> (usize, LongVideo) {
+        let num_frames = self.geometry.num_frames() as usize;
+        match self.model.time() {
+            TimeLayout::Pairs => (num_frames / WINDOW_FRAMES * WINDOW_FRAMES, LongVideo::Windows),
+            // As many latent frames as the geometry has.
+            TimeLayout::FirstFrame => (num_frames - self.lead_frames(), LongVideo::Carried),
+        }
+    }
+
+    /// The frames of a clip in whole cubes, as strips want them: the first frame fills up its own.
+    fn cubes(&self, clip: &Tensor) -> anyhow::Result<Vec<u8>> {
+        let first = clip.narrow(1, 0, 1).expand([-1, self.lead_frames() as i64, -1, -1, -1], false);
+        Ok(Vec::<u8>::try_from(Tensor::f_cat(&[&first, clip], 1)?.flatten(0, -1).to_device(Device::Cpu))?)
+    }
+
+    fn lead_frames(&self) -> usize {
+        self.model.time().lead_frames(self.geometry.patch()) as usize
+    }
 }
 
 /// `count` segments spread evenly over a store, or all where there are fewer.
 pub(crate) fn spread(count: usize, num_segments: usize) -> impl Iterator<Item = usize> {
     let count = count.min(num_segments);
     (0..count).map(move |i| (2 * i + 1) * num_segments / (2 * count))
-}
-
-fn to_bytes(clip: &Tensor) -> anyhow::Result<Vec<u8>> {
-    Ok(Vec::<u8>::try_from(clip.flatten(0, -1).to_device(Device::Cpu))?)
 }
 
 /// Peak signal-to-noise ratio of two u8 clips, dB.

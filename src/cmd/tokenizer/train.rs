@@ -1,4 +1,5 @@
-//! `longvid tokenizer train`: codes and priorities, learned together from windows of 16 frames.
+//! `longvid tokenizer train`: codes and priorities, learned together from windows of 16 frames (17 where the first stands for
+//! itself).
 
 use nn::Losses;
 use spec::ClipGeometry;
@@ -6,13 +7,14 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use tokenizer::{CheckedTokenizer, Tokenizer};
 use train::{BatchSplit, Drawn, Evidence, Loaded, Task, TrainPlan};
-use video::{Augment, ClipSource, WINDOW_FRAMES};
+use video::{Augment, ClipSource};
 
 use super::draw::{Artist, spread};
 use crate::album::Album;
 use crate::cli::{RunArgs, TokenizerTrainArgs};
 use crate::clips::{self, ClipPlan};
 use crate::cmd::training::{Job, Room, say, with_remedy};
+use crate::exit::BadInput;
 use crate::feed::ClipFeed;
 use crate::presets::{self, TokenizerPreset};
 use crate::report::picture::Picture;
@@ -30,7 +32,7 @@ pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Res
     if args.run.dry_run {
         say(config_toml.trim_end())?;
         let codes: i64 = setup.checked.fsq().codebook_size();
-        return Ok(say(&format!("# {codes} codes; windows of {WINDOW_FRAMES} frames"))?);
+        return Ok(say(&format!("# {codes} codes; windows of {} frames", setup.checked.window_frames()))?);
     }
     let split = setup.plan.split(session.ranks()?.num_ranks())?;
     train_tokenizer(args, session, (setup, split, &config_toml))
@@ -50,6 +52,13 @@ impl Setup {
         let geometry = preset.clip.check()?;
         let augment = preset.augment.check()?;
         let checked = preset.tokenizer.check(geometry.patch())?;
+        // Timelines are whole multiples of 16 frames and at least a clip long: one of the next multiple holds the window.
+        if geometry.num_frames() < checked.window_frames() {
+            let (num_frames, window) = (geometry.num_frames(), checked.window_frames());
+            let text =
+                format!("clip.num_frames = {num_frames} is shorter than a window of {window} frames: set 32 or more");
+            return Err(BadInput(text).into());
+        }
         Ok(Setup { geometry, augment, checked, plan: preset.train.check()? })
     }
 }
@@ -61,7 +70,7 @@ fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result
     let vs = VarStore::new(session.device);
     let model = Tokenizer::new(&vs.root(), &checked)?;
     let (num_clips, side) = (plan.split(1)?.num_clips as i64, geometry.size_px());
-    let shape = [num_clips, WINDOW_FRAMES as i64, side, side, 3];
+    let shape = [num_clips, checked.window_frames(), side, side, 3];
     let noise = Tensor::randint(256, shape, (Kind::Uint8, session.device));
     ::train::trial_step(&plan, &vs, || Ok(model.loss(&noise)?))
 }
@@ -74,8 +83,9 @@ fn train_tokenizer(
     let Setup { geometry, augment, checked, plan } = setup;
     let ranks = session.ranks()?;
     let source = ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment };
-    let clip_plan = ClipPlan::new(&source, WINDOW_FRAMES, (plan.seed(), plan.batch()))?;
-    let frames_per_clip = WINDOW_FRAMES as u64;
+    let window_frames = checked.window_frames() as usize;
+    let clip_plan = ClipPlan::new(&source, window_frames, (plan.seed(), plan.batch()))?;
+    let frames_per_clip = window_frames as u64;
     let job = Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
     let run = job.open(session, &source)?;
 
@@ -108,7 +118,7 @@ struct TokenizerTask {
     album: Album,
 }
 
-/// Windows `[B, 16, S, S, 3]` u8, and their names.
+/// Windows `[B, F, S, S, 3]` u8, and their names.
 struct Windows {
     clip_bthwc: Tensor,
     names: Vec<String>,

@@ -54,7 +54,8 @@ impl<'a> Wanted<'a> {
         let segment =
             segments.get(request.segment).ok_or_else(|| out_of_range("segment", request.segment, segments.len()))?;
         let (start_frame, step) = (request.start_frame, source.geometry.patch().t as usize);
-        if !start_frame.is_multiple_of(step) || !request.num_frames.is_multiple_of(step) {
+        let is_cut = !start_frame.is_multiple_of(step) || !request.num_frames.is_multiple_of(step);
+        if source.tokens.is_some() && is_cut {
             return Err(VideoError::ClipStart { start_frame, num_frames: request.num_frames, step });
         }
         let video = segment.video as usize;

@@ -7,10 +7,10 @@ use crate::{Part, Tokens};
 pub struct ClipRequest {
     /// Index of the segment in the clip store.
     pub segment: usize,
-    /// First frame of the clip in the segment's timeline, a multiple of the patch's frames.
+    /// First frame of the clip in the segment's timeline; beside tokens a multiple of the patch's frames.
     pub start_frame: usize,
-    /// Frames of the clip, a multiple of the patch's frames: the geometry's count, or one tokenizer window, or a whole
-    /// timeline.
+    /// Frames of the clip, beside tokens a multiple of the patch's frames: the geometry's count, or one tokenizer window, or
+    /// a whole timeline.
     pub num_frames: usize,
     /// How they are seen.
     pub view: View,

@@ -18,6 +18,7 @@ pub struct TokenStore {
     path: PathBuf,
     header: TokenHeader,
     id: String,
+    created_by: String,
     codebook: Option<Codebook>,
     codes: Dataset,
     priorities: Dataset,
@@ -53,6 +54,11 @@ impl TokenStore {
     /// Names the store by its contents: equal ids, equal tokens.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Program and version that wrote it.
+    pub fn created_by(&self) -> &str {
+        &self.created_by
     }
 
     /// Values of the codes; `None` for a quantizer whose codes follow from its settings.
@@ -244,6 +250,7 @@ fn read_tables(path: &Path, file: &File) -> hdf5::Result<TokenStore> {
         path: path.to_owned(),
         header: TokenHeader::read(file)?,
         id: h5::text(file, "store_id")?,
+        created_by: h5::text(file, "created_by")?,
         codebook: Codebook::read(file)?,
         codes: h5::open_column(file, "codes")?,
         priorities: h5::open_column(file, "priorities")?,
