@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::bench::{BenchCommand, BenchLoaderArgs, BenchMemoryArgs, MaskArg, MemoryPointArgs};
 pub(crate) use self::check::CheckArgs;
-pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, InfoArgs, MergeArgs, VerifyArgs};
+pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, ExportTo, InfoArgs, MergeArgs, VerifyArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
@@ -120,6 +120,17 @@ pub(crate) struct TokenizerEncodeArgs {
     /// Token store to write.
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// Encode a part of the segments, so that several machines share the work: 2/8 is the second of eight. `data merge`
+    /// puts the parts together.
+    #[arg(long, default_value_t = video::Shard::WHOLE, value_name = "PART/PARTS")]
+    pub(crate) shard: video::Shard,
+    /// Token store of the same tokenizer, of an earlier version of the clip store or of a part of it: its tokens are copied
+    /// and only the other segments encoded. May be repeated.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) from: Vec<PathBuf>,
+    /// Print what was done, and how fast, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Side of the square that is encoded, pixels (default: the tokenizer's own). Clips of a smaller side can then be
     /// cut from it at random, in whole tokens.
     #[arg(long)]

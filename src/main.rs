@@ -10,10 +10,12 @@ mod exit;
 mod feed;
 mod labelled;
 mod method;
+mod npz;
 mod pictures;
 mod presets;
 mod progress;
 mod provenance;
+mod quantizer;
 mod report;
 mod session;
 

@@ -7,12 +7,16 @@ use rand::RngExt as _;
 use spec::{ClipGeometry, Purpose, rng_for};
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
-use vector_quantize::Fsq;
-use video::{LoadedClip, TokenHeader};
+use vector_quantize::Quantizer;
+use video::{LoadedClip, TokenStore};
 
 use crate::clips::{self, Draw};
 use crate::exit::BadInput;
 use crate::presets::{ModelConfig, PretrainPreset};
+use crate::quantizer;
+
+/// As wide as codes come in our presets: what a measurement without a token store takes. One layer of the head hangs on it.
+pub(crate) const CODE_WIDTH: i64 = 6;
 
 /// A checked method without its weights.
 #[derive(Clone, Debug)]
@@ -78,22 +82,23 @@ impl Method {
     /// The quantizer that turns codes into targets; `None` for pixel targets.
     ///
     /// # Errors
-    /// [`BadInput`] when the method needs tokens and there are none.
-    pub(crate) fn quantizer(&self, tokens: Option<&TokenHeader>) -> anyhow::Result<Option<Fsq>> {
+    /// [`BadInput`] when the method needs tokens and there are none, or their quantizer is not known here.
+    pub(crate) fn quantizer(&self, tokens: Option<&TokenStore>, device: Device) -> anyhow::Result<Option<Quantizer>> {
         match (self.needs_tokens(), tokens) {
             (Some(what), None) => Err(BadInput(format!(
                 "this preset needs {what}: make them with `longvid tokenizer encode` and give them with --tokens"
             ))
             .into()),
-            (_, Some(header)) if self.targets_codes() => Ok(Some(Fsq::new(&header.levels)?)),
+            (_, Some(tokens)) if self.targets_codes() => quantizer::of_tokens(tokens, device).map(Some),
             _ => Ok(None),
         }
     }
 
     /// The model with fresh weights under `path`, drawn from libtorch's generator.
-    pub(crate) fn build(&self, path: &Path, quantizer: Option<&Fsq>) -> anyhow::Result<Model> {
+    ///
+    /// * `code_width` - values of a code's embedding; `None` for pixel targets
+    pub(crate) fn build(&self, path: &Path, code_width: Option<i64>) -> anyhow::Result<Model> {
         let pixels = |patch: spec::Patch| patch.num_pixels() * 3;
-        let code_width = quantizer.map(|fsq| fsq.levels().len() as i64);
         Ok(match self {
             Method::Lvmae(checked) => {
                 let width = code_width.unwrap_or_else(|| pixels(checked.patch()));
@@ -153,11 +158,11 @@ impl PretrainBatch {
     pub(crate) fn new(
         loaded: &[LoadedClip],
         draws: &[Draw],
-        quantizer: Option<&Fsq>,
+        quantizer: Option<&Quantizer>,
         (size_px, device): (i64, Device),
     ) -> anyhow::Result<Self> {
         let codes_bnc = match (quantizer, clips::codes(loaded, device)) {
-            (Some(fsq), Some(codes_bn)) => Some(fsq.values_from_codes(&codes_bn)?),
+            (Some(quantizer), Some(codes_bn)) => Some(quantizer.values_from_codes(&codes_bn)?),
             _ => None,
         };
         let priorities = |clip: &LoadedClip| clip.tokens.as_ref().map(|tokens| tokens.priorities.clone());
@@ -172,9 +177,9 @@ impl PretrainBatch {
     /// Noise in the shape of a batch.
     ///
     /// * `code_width` - values of a code's embedding; `None` without codes
-    pub(crate) fn noise(clip: &ClipGeometry, num_clips: i64, code_width: Option<usize>, device: Device) -> Self {
+    pub(crate) fn noise(clip: &ClipGeometry, num_clips: i64, code_width: Option<i64>, device: Device) -> Self {
         let (t, side, n) = (clip.num_frames(), clip.size_px(), clip.grid().num_tokens());
-        let codes = |width| Tensor::rand([num_clips, n, width as i64], (Kind::Float, device)) * 2 - 1;
+        let codes = |width| Tensor::rand([num_clips, n, width], (Kind::Float, device)) * 2 - 1;
         let mut rng = rng_for(0, 0, 0, Purpose::Eval);
         PretrainBatch {
             clip_bthwc: Tensor::randint(256, [num_clips, t, side, side, 3], (Kind::Uint8, device)),

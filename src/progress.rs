@@ -52,6 +52,13 @@ impl Progress {
         self.line(&format!("{note} ({:.0} s)", self.started.elapsed().as_secs_f64()));
     }
 
+    /// Ends the bar without a word.
+    pub(crate) fn clear(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
     fn line(&self, text: &str) {
         // Nothing sensible is left to do when stderr is closed.
         writeln!(std::io::stderr(), "{}: {text}", self.task).ok();

@@ -13,5 +13,6 @@ mod presets;
 mod program;
 mod quantize;
 mod ranks;
+mod tokens;
 mod trajectory;
 mod trouble;

@@ -102,3 +102,20 @@ fn encodings_killed_at_random_moments_give_the_same_tokens() {
         "tokenizer encode --tokenizer tokenizer/tokenizer.safetensors --clips train.h5 --out killed.tokens.h5";
     kill_and_go_on(&folder, &Work { command, out: "killed.tokens.h5", before: None });
 }
+
+#[test]
+fn shards_of_an_encoding_and_their_merge_killed_at_random_moments_give_the_same_tokens() {
+    let folder = folder_with(&["train.h5", "tokenizer", "train.tokens.h5"]);
+    let encode = "tokenizer encode --tokenizer tokenizer/tokenizer.safetensors --clips train.h5";
+    // The second begins in the middle of what one machine encodes at once.
+    for (part, out) in [("1/3", "1.h5"), ("2/3", "2.h5"), ("3/3", "3.h5")] {
+        let command = format!("{encode} --shard {part} --out {out}");
+        match part {
+            "2/3" => kill_and_go_on(&folder, &Work { command: &command, out, before: None }),
+            _ => _ = folder.ok(&command),
+        }
+    }
+    let work = Work { command: "data merge 3.h5 2.h5 1.h5 --out merged.h5", out: "merged.h5", before: None };
+    kill_and_go_on(&folder, &work);
+    assert!(folder.read("merged.h5") == folder.read("train.tokens.h5"), "not the store of one machine");
+}

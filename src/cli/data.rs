@@ -16,11 +16,11 @@ pub(crate) enum DataCommand {
     Info(InfoArgs),
     /// Compare stores with the checksums that were written with them.
     Verify(VerifyArgs),
-    /// Put clip stores together into a new one: the shards of an import, or several sets.
+    /// Put stores together into a new one: the shards of an import, several sets of clips, or the shards of an encoding.
     Merge(MergeArgs),
     /// Add the videos of other clip stores to one.
     Append(AppendArgs),
-    /// Write a clip store's frames and tables as plain files.
+    /// Write a clip store's frames and tables as plain files, or a token store's arrays as one .npz.
     Export(ExportArgs),
     /// Decode everything as training would, and look for videos that are there twice.
     ///
@@ -46,10 +46,10 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MergeArgs {
-    /// Clip stores of the same options and classes; shards in any order.
+    /// Clip stores of the same options and classes, or token stores that are shards; shards in any order.
     #[arg(required = true)]
     pub(crate) stores: Vec<PathBuf>,
-    /// Clip store to write.
+    /// Store to write.
     #[arg(long)]
     pub(crate) out: PathBuf,
 }
@@ -65,12 +65,29 @@ pub(crate) struct AppendArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// A clip store.
+    /// A clip store, or with --npz a token store.
     pub(crate) store: PathBuf,
-    /// New folder for frames and tables.
-    #[arg(long)]
-    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) to: ExportTo,
     /// Frames of these videos only (names as `data info` shows them, comma separated).
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', conflicts_with = "npz")]
     pub(crate) videos: Option<Vec<String>>,
+    /// Also the values that the codes stand for, f32: as many bytes as the codes, times the values per code.
+    #[arg(long, requires = "npz")]
+    pub(crate) values: bool,
+    /// Clip store that the tokens were made from: its labels are written, too.
+    #[arg(long, requires = "npz")]
+    pub(crate) clips: Option<PathBuf>,
+}
+
+/// Where an export goes: exactly one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ExportTo {
+    /// New folder for a clip store's frames and tables.
+    #[arg(long)]
+    pub(crate) to: Option<PathBuf>,
+    /// New file for a token store's arrays, which numpy.load reads.
+    #[arg(long)]
+    pub(crate) npz: Option<PathBuf>,
 }

@@ -12,20 +12,16 @@ use tch::Device;
 use tch::nn::VarStore;
 use torch_ext::memory;
 use train::AdamW;
-use vector_quantize::Fsq;
 
 use super::training::say;
 use crate::cli::{BenchMemoryArgs, MaskArg, MemoryPointArgs};
 use crate::exit::{BadInput, Interrupted};
-use crate::method::{Method, PretrainBatch};
+use crate::method::{CODE_WIDTH, Method, PretrainBatch};
 use crate::presets::{self, PretrainPreset};
 use crate::progress::Progress;
 use crate::report::memory::{Outcome, Point, memory_chart};
 use crate::report::units::Unit;
 use crate::session::Session;
-
-/// 18 bits, the paper's codebook: six values per target.
-const LEVELS: [i64; 6] = [8; 6];
 
 impl MaskArg {
     fn name(self) -> String {
@@ -126,14 +122,12 @@ pub(crate) fn memory_point(args: &MemoryPointArgs, session: &Session) -> anyhow:
     let device = session.device;
     let (preset, method) = preset(args)?;
     let geometry = preset.clip.check()?;
-    let fsq = Fsq::new(&LEVELS)?;
-    let quantizer = Some(&fsq).filter(|_| method.targets_codes());
+    let code_width = method.targets_codes().then_some(CODE_WIDTH);
     tch::manual_seed(0);
     let vs = VarStore::new(device);
-    let model = method.build(&vs.root(), quantizer)?;
+    let model = method.build(&vs.root(), code_width)?;
     let train = preset.train.check()?;
     let mut optimizer = AdamW::new(&vs, train.adamw())?;
-    let code_width = quantizer.map(|fsq| fsq.levels().len());
     let batch = PretrainBatch::noise(&geometry, args.model.batch, code_width, device);
 
     let mut step = || -> anyhow::Result<f64> {

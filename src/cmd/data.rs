@@ -1,10 +1,11 @@
-//! `longvid data`: import, look into and export clip stores.
+//! `longvid data`: import, look into and export stores.
 
 mod check;
 mod dry_run;
 mod export;
 mod import;
 pub(crate) mod stores;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +19,7 @@ pub(crate) use self::export::export;
 pub(crate) use self::import::import;
 use super::training::say;
 use crate::cli::InfoArgs;
+use crate::session::Session;
 
 /// Lines of a list that `info` and `import` print before they only count the rest.
 const SHOWN: usize = 20;
@@ -39,11 +41,11 @@ fn list(text: &mut String, title: &str, lines: impl ExactSizeIterator<Item = Str
     }
 }
 
-pub(crate) fn info(args: &InfoArgs) -> anyhow::Result<()> {
+pub(crate) fn info(args: &InfoArgs, session: &Session) -> anyhow::Result<()> {
     let text = match ClipStore::open(&args.store) {
         Ok(store) if args.json => clip_json(&store)?,
         Ok(store) => clip_text(&store),
-        Err(VideoError::WrongKind { .. }) => token_text(&TokenStore::open(&args.store)?, args.json)?,
+        Err(VideoError::WrongKind { .. }) => tokens::info(&TokenStore::open(&args.store)?, args.json, session)?,
         Err(err) => return Err(err.into()),
     };
     Ok(say(text.trim_end())?)
@@ -144,27 +146,6 @@ fn clip_text(store: &ClipStore) -> String {
     );
     list(&mut text, "rejected", store.rejected().iter().map(rejected_line));
     text
-}
-
-fn token_text(store: &TokenStore, as_json: bool) -> anyhow::Result<String> {
-    let (header, bytes) = (store.header(), file_bytes(store.path()));
-    let (num_segments, num_tokens) = (store.num_segments(), store.num_tokens());
-    if as_json {
-        let value = json!({
-            "kind": "token store",
-            "header": header,
-            "num_segments": num_segments,
-            "num_tokens": num_tokens,
-            "file_bytes": bytes,
-        });
-        return Ok(serde_json::to_string_pretty(&value)?);
-    }
-    let header = serde_json::to_string_pretty(header)?;
-    let mib = bytes as f64 / (1 << 20) as f64;
-    let path = store.path().display();
-    Ok(format!(
-        "token store {path}\nsize {mib:.1} MiB, {num_segments} segments, {num_tokens} tokens\nmade from {header}"
-    ))
 }
 
 #[cfg(test)]

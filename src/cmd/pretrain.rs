@@ -7,7 +7,7 @@ use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 use train::{BatchSplit, Drawn, Evidence, Loaded, Task, TrainPlan};
-use vector_quantize::Fsq;
+use vector_quantize::Quantizer;
 use video::{Augment, ClipSource};
 
 use super::training::{Job, Room, say, with_remedy};
@@ -15,7 +15,7 @@ use crate::album::Album;
 use crate::cli::{PretrainArgs, RunArgs};
 use crate::clips::{self, ClipPlan};
 use crate::feed::ClipFeed;
-use crate::method::{Method, Model, PretrainBatch};
+use crate::method::{CODE_WIDTH, Method, Model, PretrainBatch};
 use crate::pictures;
 use crate::presets::{self, PretrainPreset};
 use crate::session::Session;
@@ -57,11 +57,9 @@ impl Setup {
 fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result<()> {
     let preset: PretrainPreset = presets::load(&run.preset, &[&run.sets[..], sets].concat())?.parse()?;
     let Setup { geometry, method, plan, .. } = Setup::check(&preset)?;
-    // As wide as codes come in our presets; what hangs on it is one layer of the head.
-    let quantizer = if method.targets_codes() { Some(Fsq::new(&[8; 6])?) } else { None };
+    let code_width = method.targets_codes().then_some(CODE_WIDTH);
     let vs = VarStore::new(session.device);
-    let model = method.build(&vs.root(), quantizer.as_ref())?;
-    let code_width = quantizer.map(|fsq| fsq.levels().len());
+    let model = method.build(&vs.root(), code_width)?;
     let batch = PretrainBatch::noise(&geometry, plan.split(1)?.num_clips as i64, code_width, session.device);
     train::trial_step(&plan, &vs, || model.loss(&batch, plan.seed()))
 }
@@ -74,7 +72,7 @@ fn train_encoder(
     let Setup { geometry, augment, method, plan } = setup;
     let ranks = session.ranks()?;
     let source = open(args, geometry, augment)?;
-    let quantizer = method.quantizer(source.tokens.as_deref().map(video::TokenStore::header))?;
+    let quantizer = method.quantizer(source.tokens.as_deref(), session.device)?;
     let frames_per_clip = geometry.num_frames() as u64;
     let clip_plan = ClipPlan::new(&source, geometry.num_frames() as usize, (plan.seed(), plan.batch()))?;
     let job = Job { kind: method.kind(), args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
@@ -82,7 +80,7 @@ fn train_encoder(
 
     tch::manual_seed(plan.seed() as i64);
     let vs = VarStore::new(session.device);
-    let model = method.build(&vs.root(), quantizer.as_ref())?;
+    let model = method.build(&vs.root(), quantizer.as_ref().map(Quantizer::num_channels))?;
     let feed = ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps());
     let (seed, device) = (plan.seed(), session.device);
     let album = Album::open(&run.pictures())?;
@@ -112,7 +110,7 @@ struct PretrainTask {
     feed: ClipFeed,
     method: Method,
     model: Model,
-    quantizer: Option<Fsq>,
+    quantizer: Option<Quantizer>,
     geometry: ClipGeometry,
     /// Masks and orders follow from it and the clip.
     seed: u64,

@@ -44,10 +44,15 @@ impl Tokenizer {
         self.checked.config().time
     }
 
+    /// Its settings.
+    pub fn quantizer_config(&self) -> &QuantizerConfig {
+        self.checked.quantizer().config()
+    }
+
     /// Codes as digits in mixed radix, the first digit the fastest: how many values each has. An FSQ has one per channel, LFQ
     /// one per bit, a learned codebook a single one, a residual those of its stages one after the other. Their product is K.
     pub fn code_digits(&self) -> Vec<i64> {
-        digits(self.checked.quantizer().config())
+        digits(self.quantizer_config())
     }
 
     /// Number of codes K.

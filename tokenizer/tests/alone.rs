@@ -9,11 +9,12 @@ use tokenizer::{
     TopKGradient,
 };
 use torch_ext::memory;
+use vector_quantize::{Bound, QuantizerConfig};
 
 fn model(time: TimeLayout) -> (VarStore, Tokenizer) {
     let config = TokenizerConfig {
         time,
-        levels: vec![8, 8, 8, 8],
+        quantizer: QuantizerConfig::Fsq { levels: vec![8, 8, 8, 8], bound: Bound::Official },
         base_channels: 16,
         channel_mult: vec![1],
         stem_patch: [2, 16, 16],

@@ -108,8 +108,8 @@ pub enum VideoError {
         /// The names of the label spaces, separated by commas.
         spaces: String,
     },
-    /// There is no store yet, but an import into it was interrupted.
-    #[error("{path:?} is not finished: its import was interrupted; run the same import again to go on")]
+    /// There is no store yet, but the command that makes it was interrupted.
+    #[error("{path:?} is not finished: what makes it was interrupted; run the same command again to go on")]
     Unfinished {
         /// The store as it will be called.
         path: PathBuf,
@@ -147,14 +147,14 @@ pub enum VideoError {
         problem: String,
     },
     /// The bytes of a store are not those that were written.
-    #[error(
-        "{path:?} is damaged: {part:?} does not have its checksum; `longvid data verify` tells what else; import it again"
-    )]
+    #[error("{path:?} is damaged: {part:?} does not have its checksum; `longvid data verify` tells what else; {again}")]
     Damaged {
         /// The store.
         path: PathBuf,
-        /// A video's name.
+        /// A video's name, or a segment's id.
         part: String,
+        /// What to do: "import it again" or "encode it again".
+        again: &'static str,
     },
     /// A token store does not belong to the clips it is used with.
     #[error("the token store has {field} = {found}, but {wanted} is needed; {remedy}")]
@@ -167,6 +167,33 @@ pub enum VideoError {
         wanted: String,
         /// What to do.
         remedy: &'static str,
+    },
+    /// A token store was made from an earlier version of the clip store that it is used with: before videos were added, or
+    /// under other labels.
+    #[error(
+        "{path:?} was made from an earlier version of this clip store and has tokens of {num_encoded} of its {num_segments} segments; `longvid tokenizer encode --from` that store copies them into a new one and encodes the rest"
+    )]
+    StaleTokens {
+        /// The token store.
+        path: PathBuf,
+        /// Segments of the clip store whose very frames were encoded.
+        num_encoded: usize,
+        /// Segments of the clip store.
+        num_segments: usize,
+    },
+    /// A stored code does not stand for anything.
+    #[error(
+        "{path:?}: segment {segment:?} has the code {code}, and the codebook {codebook_size} codes; `longvid data verify` tells what else is damaged; encode it again"
+    )]
+    UnknownCode {
+        /// The token store.
+        path: PathBuf,
+        /// Id of the segment.
+        segment: String,
+        /// The first code that is too large.
+        code: u32,
+        /// The store's own.
+        codebook_size: u64,
     },
     /// Stored tokens are used, and a setting would move pixels off the codes that were made from them.
     #[error(
@@ -302,10 +329,10 @@ pub enum VideoError {
         /// The condition, readable after "it must be".
         rule: &'static str,
     },
-    /// The user interrupted the import; what was done is kept.
-    #[error("interrupted: {num_done} files are kept, run the same command again to go on")]
+    /// The user interrupted an import or a merge; what was done is kept.
+    #[error("interrupted: {num_done} parts are kept, run the same command again to go on")]
     Interrupted {
-        /// Files with a verdict so far, imported or rejected.
+        /// Files with a verdict, videos or segments so far.
         num_done: usize,
     },
     /// A loading or decoding thread ended by a panic: a bug of this program.

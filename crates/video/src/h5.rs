@@ -5,11 +5,19 @@ use std::path::Path;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, File, H5Type};
 
-use crate::VideoError;
 use crate::spool::journal_path;
+use crate::{Shard, VideoError};
 
-/// Layout of the stores that this program writes and reads. Version 1 had one unnamed label space and no subjects.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+/// A kind of store, and the layout of it that this program writes and reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// The end of its `format` attribute.
+    pub(crate) name: &'static str,
+    /// Its `format_version`.
+    pub(crate) version: u32,
+    /// How an older one is made anew: "import it again".
+    pub(crate) again: &'static str,
+}
 
 /// Adds the store's path and what was attempted to HDF5's errors.
 pub(crate) trait At<T> {
@@ -91,6 +99,11 @@ pub(crate) fn number<T: H5Type>(file: &File, name: &str) -> hdf5::Result<T> {
     file.attr(name)?.read_scalar()
 }
 
+/// Which part of something larger a store is.
+pub(crate) fn shard(file: &File) -> hdf5::Result<Shard> {
+    text(file, "shard")?.parse().map_err(|err: VideoError| hdf5::Error::from(err.to_string().as_str()))
+}
+
 /// Creates an empty file that does not depend on the time.
 pub(crate) fn create(path: &Path) -> Result<File, VideoError> {
     files().with_fcpl(|create| create.obj_track_times(false)).create(path).at(path, "create")
@@ -104,9 +117,9 @@ fn files() -> hdf5::FileBuilder {
     options
 }
 
-/// Opens a finished store for reading and checks that it is of the wanted kind and of the version read here; `again` says
-/// how an older one is made again.
-pub(crate) fn open_finished(path: &Path, wanted: &'static str, again: &'static str) -> Result<File, VideoError> {
+/// Opens a finished store for reading and checks that it is of the wanted kind and of the version read here.
+pub(crate) fn open_finished(path: &Path, kind: Kind) -> Result<File, VideoError> {
+    let Kind { name: wanted, version: known, again } = kind;
     if let Err(source) = std::fs::File::open(path) {
         let begun = source.kind() == std::io::ErrorKind::NotFound && journal_path(path).exists();
         let path = path.to_owned();
@@ -124,20 +137,19 @@ pub(crate) fn open_finished(path: &Path, wanted: &'static str, again: &'static s
         return Err(VideoError::WrongKind { path: path.to_owned(), found, wanted });
     }
     let version: u32 = number(&file, "format_version").at(path, "read the version of")?;
-    if version > FORMAT_VERSION {
-        return Err(VideoError::NewerFormat { path: path.to_owned(), found: version, known: FORMAT_VERSION });
+    if version > known {
+        return Err(VideoError::NewerFormat { path: path.to_owned(), found: version, known });
     }
-    if version < FORMAT_VERSION {
-        let (path, needed) = (path.to_owned(), FORMAT_VERSION);
-        return Err(VideoError::OlderFormat { path, found: version, needed, remedy: again });
+    if version < known {
+        return Err(VideoError::OlderFormat { path: path.to_owned(), found: version, needed: known, remedy: again });
     }
     Ok(file)
 }
 
 /// Writes the attributes that name a store's kind and maker.
-pub(crate) fn describe(file: &File, kind: &str) -> hdf5::Result<()> {
-    set_text(file, "format", &format!("longvid {kind}"))?;
-    set_number(file, "format_version", FORMAT_VERSION)?;
+pub(crate) fn describe(file: &File, kind: Kind) -> hdf5::Result<()> {
+    set_text(file, "format", &format!("longvid {}", kind.name))?;
+    set_number(file, "format_version", kind.version)?;
     set_text(file, "created_by", concat!("longvid ", env!("CARGO_PKG_VERSION")))
 }
 

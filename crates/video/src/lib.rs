@@ -53,4 +53,7 @@ pub use store::{
     ClipStore, ClipStoreWriter, Damaged, Done, LabelSpace, Merged, NewVideo, Rejected, Segment, Shard, StoreOptions,
     Video, append, merge,
 };
-pub use tokens::{TokenHeader, TokenStore, TokenWriter, Tokens};
+pub use tokens::{
+    CodeStats, Codebook, EncodedCrop, EncodedLayout, EncodedSegment, LongVideos, MergedTokens, PriorityStats,
+    TokenHeader, TokenStats, TokenStore, TokenWriter, Tokens, merge_tokens,
+};

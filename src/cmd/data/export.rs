@@ -1,32 +1,46 @@
-//! `longvid data export`: a clip store as plain files.
+//! `longvid data export`: a clip store as plain files, a token store as arrays.
+
+mod tokens;
 
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 use video::{ClipStore, LabelSpace, Segment, Video};
 
-use crate::cli::ExportArgs;
+use crate::cli::{ExportArgs, ExportTo};
 use crate::exit::BadInput;
 use crate::progress::Progress;
+use crate::session::Session;
 
-pub(crate) fn export(args: &ExportArgs) -> anyhow::Result<()> {
+pub(crate) fn export(args: &ExportArgs, session: &Session) -> anyhow::Result<()> {
+    match &args.to {
+        ExportTo { to: Some(folder), .. } => export_clips(args, folder),
+        ExportTo { npz: Some(path), .. } => tokens::export(args, path, session),
+        // The command line takes exactly one of them.
+        ExportTo { to: None, npz: None } => {
+            Err(BadInput("name a folder by --to, or a file by --npz".to_owned()).into())
+        }
+    }
+}
+
+fn export_clips(args: &ExportArgs, to: &Path) -> anyhow::Result<()> {
     let store = ClipStore::open(&args.store)?;
-    if args.to.exists() {
-        return Err(BadInput(format!("{:?} already exists; name a new folder", args.to)).into());
+    if to.exists() {
+        return Err(BadInput(format!("{to:?} already exists; name a new folder")).into());
     }
     let chosen: Vec<usize> = match &args.videos {
         None => (0..store.videos().len()).collect(),
         Some(names) => names.iter().map(|name| find(&store, name)).collect::<anyhow::Result<_>>()?,
     };
-    std::fs::create_dir_all(&args.to).with_context(|| format!("cannot create {:?}", args.to))?;
+    std::fs::create_dir_all(to).with_context(|| format!("cannot create {to:?}"))?;
     let mut progress = Progress::new("export", chosen.len() as u64);
     for (done, &video) in chosen.iter().enumerate() {
-        export_frames(&store, video, &args.to)?;
+        export_frames(&store, video, to)?;
         progress.set(done as u64 + 1, &store.videos()[video].name);
     }
     let videos = chosen.iter().map(|&video| video_row(&store.videos()[video]));
     let header = "name,num_frames,frames_per_sec,height_px,width_px,content_hash";
-    write_table(&args.to.join("videos.csv"), header, videos)?;
+    write_table(&to.join("videos.csv"), header, videos)?;
     let segments = store.segments().iter().filter(|segment| chosen.contains(&(segment.video as usize)));
     let mut header = "id,path,group,subject,start_secs,stop_secs".to_owned();
     for space in store.label_spaces() {
@@ -34,8 +48,8 @@ pub(crate) fn export(args: &ExportArgs) -> anyhow::Result<()> {
         let column = if space.name == LabelSpace::CLASS { "label" } else { &space.name };
         header = format!("{header},{column}");
     }
-    write_table(&args.to.join("segments.csv"), &header, segments.map(|segment| segment_row(&store, segment)))?;
-    progress.finish(&format!("{} videos in {:?}", chosen.len(), args.to));
+    write_table(&to.join("segments.csv"), &header, segments.map(|segment| segment_row(&store, segment)))?;
+    progress.finish(&format!("{} videos in {to:?}", chosen.len()));
     Ok(())
 }
 

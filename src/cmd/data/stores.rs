@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use video::{ClipStore, Merged, TokenStore, VideoError};
+use video::{ClipStore, Merged, MergedTokens, TokenStore, VideoError};
 
 use super::SHOWN;
 use crate::cli::{AppendArgs, MergeArgs, VerifyArgs};
@@ -62,11 +62,27 @@ fn verify_store(
 }
 
 pub(crate) fn merge(args: &MergeArgs, session: &Session) -> anyhow::Result<()> {
+    // The first store says what kind the others must be.
+    if let Some(first) = args.stores.first()
+        && matches!(ClipStore::open(first), Err(VideoError::WrongKind { .. }))
+    {
+        return merge_tokens(args, session);
+    }
     let inputs = open_all(&args.stores)?;
     let mut progress = Progress::new("merge", inputs.iter().map(|store| store.videos().len() as u64).sum());
     let merged = video::merge(&inputs, &args.out, &mut |done, _| progress.set(done as u64, ""), &session.interrupt)?;
     progress.finish(&format!("{:?} written", args.out));
     print(&merged)
+}
+
+fn merge_tokens(args: &MergeArgs, session: &Session) -> anyhow::Result<()> {
+    let inputs: Vec<TokenStore> = args.stores.iter().map(|path| TokenStore::open(path)).collect::<Result<_, _>>()?;
+    let mut progress = Progress::new("merge", inputs.iter().map(|store| store.num_segments() as u64).sum());
+    let on_segment = &mut |done: usize, _| progress.set(done as u64, "");
+    let merged = video::merge_tokens(&inputs, &args.out, on_segment, &session.interrupt)?;
+    progress.finish(&format!("{:?} written", args.out));
+    let MergedTokens { store_id, num_segments, num_tokens } = merged;
+    Ok(say(&format!("{num_segments} segments, {num_tokens} tokens, id {store_id}"))?)
 }
 
 pub(crate) fn append(args: &AppendArgs, session: &Session) -> anyhow::Result<()> {

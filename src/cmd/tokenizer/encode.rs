@@ -1,124 +1,110 @@
-//! `longvid tokenizer encode`: codes and priorities of a whole clip store.
+//! `longvid tokenizer encode`: codes and priorities of a clip store's segments, by one machine or shared out among several.
 
-use std::sync::Arc;
+mod chunks;
+mod earlier;
+mod speed;
 
-use anyhow::Context as _;
+use serde::Serialize;
 use spec::ClipGeometry;
-use tch::{Device, Tensor};
-use tokenizer::LongVideo;
-use video::{ClipRequest, ClipStore, Loader, TokenHeader, TokenWriter, Tokens, View, WINDOW_FRAMES, timeline};
+use tokenizer::TimeLayout;
+use video::{Begin, ClipStore, EncodedSegment, TokenWriter};
 
+use self::chunks::Encoder;
+use self::earlier::Earlier;
+use self::speed::Speed;
 use super::frozen::Frozen;
 use crate::cli::TokenizerEncodeArgs;
 use crate::clips;
-use crate::exit::Interrupted;
+use crate::cmd::training::say;
+use crate::exit::{BadInput, Interrupted};
 use crate::progress::Progress;
 use crate::session::Session;
 
-/// Frames encoded at once: bounds the memory of a long video.
-const CHUNK_FRAMES: usize = 512;
+/// What a run of the command did.
+#[derive(Debug, Serialize)]
+struct Report {
+    store: String,
+    store_id: String,
+    num_segments: usize,
+    /// Segments that were there already: from before an interruption.
+    num_kept: usize,
+    /// Segments whose tokens were copied from an earlier store.
+    num_copied: usize,
+    /// Of the other segments.
+    #[serde(flatten)]
+    speed: speed::Summary,
+}
 
 pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::Result<()> {
     let store = clips::open_clips(&args.clips)?;
     let frozen = Frozen::load(&args.tokenizer, args.size_px, session.device)?;
-    frozen.expect_pairs(&args.tokenizer)?;
-    let geometry = frozen.geometry;
-    let patch = geometry.patch();
-    let header = TokenHeader {
-        tokenizer_id: frozen.id.clone(),
-        clip_store_id: store.id().to_owned(),
-        patch: [patch.t, patch.h, patch.w],
-        levels: frozen.model.code_digits(),
-        size_px: geometry.size_px(),
-        sampling: geometry.sampling(),
-        num_frames: geometry.num_frames(),
-        short: geometry.short(),
+    expect_pairs(args, &frozen)?;
+    let header = frozen.header(&store, args.shard)?;
+    let earlier = Earlier::open(&args.from, &header)?;
+    let (mut writer, begin) = TokenWriter::begin(&args.out, &header)?;
+    if let Begin::Again(reason) = begin {
+        tracing::warn!("an interrupted encoding could not be read and is made again: {reason}");
+    }
+    let segments = args.shard.range(store.segments().len());
+    let num_kept = writer.num_segments();
+    let (mut num_copied, mut speed) = (0, Speed::start());
+    let is_new = |segment: usize| {
+        (segments.start + num_kept..segments.end).contains(&segment)
+            && earlier.find(&store.source_hash(segment)).is_none()
     };
-    let num_segments = store.segments().len();
-    let (mut writer, _) = TokenWriter::begin(&args.out, &header)?;
-    let mut progress = Progress::new("encoding", num_segments as u64);
-    let first = writer.num_segments();
-    let mut chunks = ChunkLoader::start(&store, &geometry, first..num_segments)?;
-    for segment in first..num_segments {
-        if session.interrupted() {
-            let out = args.out.display();
-            return Err(Interrupted(format!(
-                "{segment} of {num_segments} segments of {out} are kept: run the same command again to go on"
-            ))
-            .into());
+    let mut encoder = Encoder::start(&frozen, &store, is_new, session.device)?;
+    let mut progress = Progress::new("encoding frames", encoder.num_frames());
+    for segment in segments.start + num_kept..segments.end {
+        let (id, source_hash) = (store.segments()[segment].id.clone(), store.source_hash(segment));
+        if let Some((from, place)) = earlier.find(&source_hash) {
+            from.copy_segment(place, &mut writer, id)?;
+            num_copied += 1;
+            continue;
         }
-        writer.append(&frozen.encode(&mut chunks, segment, session.device)?)?;
-        progress.set(segment as u64 + 1, &store.segments()[segment].id);
-    }
-    writer.finish()?;
-    progress.finish(&format!("{num_segments} segments into {}", args.out.display()));
-    Ok(())
-}
-
-impl Frozen {
-    /// Codes and priorities of a segment's whole timeline, a chunk at a time.
-    fn encode(&self, chunks: &mut ChunkLoader, segment: usize, device: Device) -> anyhow::Result<Tokens> {
-        let per_frame = self.geometry.grid().tokens_per_frame();
-        let mut tokens = Tokens { codes: Vec::new(), priorities: Vec::new() };
-        while let Some((clip_bthwc, lead_frames)) = chunks.next_of(segment, device)? {
-            let chunk = self.model.encode_clip(&clip_bthwc, LongVideo::Windows)?;
-            let lead = lead_frames as i64 / self.geometry.patch().t * per_frame;
-            let rest =
-                |tokens: &Tensor| tokens.narrow(1, lead, tokens.size()[1] - lead).flatten(0, 1).to_device(Device::Cpu);
-            let codes = Vec::<i64>::try_from(rest(&chunk.codes))?;
-            tokens.codes.extend(codes.into_iter().map(|code| code as u32));
-            tokens.priorities.extend(Vec::<f32>::try_from(rest(&chunk.priorities))?);
-        }
-        Ok(tokens)
-    }
-}
-
-/// Timelines in chunks of bounded length, loaded ahead. Each chunk but a segment's first begins one window early, so that
-/// its first scores are compared with the frame before; the window's own tokens are dropped again.
-struct ChunkLoader {
-    chunks: Vec<ClipRequest>,
-    at: usize,
-    size_px: i64,
-    loader: Loader,
-}
-
-impl ChunkLoader {
-    fn start(
-        store: &Arc<ClipStore>,
-        geometry: &ClipGeometry,
-        segments: std::ops::Range<usize>,
-    ) -> anyhow::Result<Self> {
-        let mut chunks = Vec::new();
-        for segment in segments {
-            let row = &store.segments()[segment];
-            let len = timeline(&store.videos()[row.video as usize], row, geometry).frames.len();
-            for first in (0..len).step_by(CHUNK_FRAMES) {
-                let lead = lead_frames(first);
-                let num_frames = CHUNK_FRAMES.min(len - first) + lead;
-                chunks.push(ClipRequest { segment, start_frame: first - lead, num_frames, view: View::CENTRE });
+        loop {
+            if session.interrupted() {
+                return Err(interrupted(args, writer.num_segments(), segments.len()).into());
             }
+            let Some(tokens) = encoder.next_of(segment, &mut speed)? else { break };
+            writer.push(&tokens)?;
+            progress.set(speed.num_frames(), &format!("{id}, {speed}"));
         }
-        let source = clips::unvaried(store.clone(), *geometry);
-        let plan = chunks.clone();
-        let requests = move |step: u64| vec![plan[step as usize]];
-        let steps = 0..chunks.len() as u64;
-        let loader = Loader::start(source, Arc::new(requests), steps, clips::loader_options())?;
-        Ok(ChunkLoader { chunks, at: 0, size_px: geometry.size_px(), loader })
+        writer.commit(EncodedSegment { id, source_hash })?;
     }
+    let store_id = writer.finish(frozen.codebook()?.as_ref())?;
+    progress.finish(&format!("{} segments into {}", segments.len(), args.out.display()));
+    let (store, num_segments) = (args.out.display().to_string(), segments.len());
+    print(&Report { store, store_id, num_segments, num_kept, num_copied, speed: speed.summary() }, args.json)
+}
 
-    /// The next chunk if it is of this segment, `[1, F, S, S, 3]`, and how many of its frames belong to the chunk before.
-    fn next_of(&mut self, segment: usize, device: Device) -> anyhow::Result<Option<(Tensor, usize)>> {
-        let Some(request) = self.chunks.get(self.at).filter(|request| request.segment == segment) else {
-            return Ok(None);
-        };
-        let lead = lead_frames(request.start_frame);
-        let batch = self.loader.next().context("the loader ended before the store")??;
-        self.at += 1;
-        Ok(Some((clips::pixels(&batch.clips, self.size_px, device), lead)))
+/// A ViT's latent frames all stand for equally many frames; MAGVIT-v2's first one does not.
+fn expect_pairs(args: &TokenizerEncodeArgs, frozen: &Frozen) -> Result<(), BadInput> {
+    match frozen.model.time() {
+        TimeLayout::Pairs => Ok(()),
+        TimeLayout::FirstFrame => Err(BadInput(format!(
+            "{:?} was trained with tokenizer.time = \"first_frame\": its first latent frame is one frame, so its tokens are \
+             not those of the ViT in pre-training. Encode with a tokenizer trained with tokenizer.time = \"pairs\"",
+            args.tokenizer
+        ))),
     }
 }
 
-/// Frames that a chunk from `first` on is preceded by: one window, but for the clip's start.
-fn lead_frames(first: usize) -> usize {
-    if first == 0 { 0 } else { WINDOW_FRAMES }
+fn interrupted(args: &TokenizerEncodeArgs, num_done: usize, num_segments: usize) -> Interrupted {
+    let out = args.out.display();
+    Interrupted(format!("{num_done} of {num_segments} segments of {out} are kept: run the same command again to go on"))
+}
+
+fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return Ok(say(&serde_json::to_string(report)?)?);
+    }
+    let Report { store, store_id, num_segments, num_kept, num_copied, speed } = report;
+    say(&format!("{store}: {num_segments} segments, {num_kept} kept from before, {num_copied} copied, id {store_id}"))?;
+    Ok(say(&speed.to_string())?)
+}
+
+/// Frames of a segment's timeline.
+fn num_frames(store: &ClipStore, segment: usize, geometry: &ClipGeometry) -> usize {
+    let row = &store.segments()[segment];
+    video::timeline(&store.videos()[row.video as usize], row, geometry).frames.len()
 }

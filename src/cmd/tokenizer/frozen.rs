@@ -4,18 +4,21 @@ use spec::ClipGeometry;
 use tch::Device;
 use tch::nn::VarStore;
 use tokenizer::{TimeLayout, Tokenizer};
+use video::{ClipStore, Codebook, EncodedCrop, EncodedLayout, LongVideos, Shard, TokenHeader};
 
-use crate::exit::BadInput;
 use crate::presets::TokenizerPreset;
+use crate::quantizer;
 
 /// A trained tokenizer, its weights fixed.
 pub(super) struct Frozen {
     pub(super) model: Tokenizer,
     pub(super) geometry: ClipGeometry,
-    /// Hash of the weights.
-    pub(super) id: String,
     /// Share of the tokens kept in training.
     pub(super) keep_ratio: f64,
+    /// Hash of the weights.
+    id: String,
+    /// The preset it was trained by.
+    config_toml: String,
 }
 
 impl Frozen {
@@ -30,18 +33,36 @@ impl Frozen {
         let model = Tokenizer::new(&vs.root(), &preset.tokenizer.check(geometry.patch())?)?;
         weights.copy_into(&vs)?;
         let keep_ratio = preset.tokenizer.top_k.keep.mean();
-        Ok(Frozen { model, geometry, id: weights.id().to_owned(), keep_ratio })
+        let (id, config_toml) = (weights.id().to_owned(), weights.config_toml().to_owned());
+        Ok(Frozen { model, geometry, keep_ratio, id, config_toml })
     }
 
-    /// Refuses a tokenizer whose tokens are not those of a ViT.
-    pub(super) fn expect_pairs(&self, path: &Path) -> anyhow::Result<()> {
-        if self.model.time() == TimeLayout::Pairs {
-            return Ok(());
-        }
-        let text = format!(
-            "{path:?} was trained with tokenizer.time = \"first_frame\": its first latent frame is one frame, so its tokens \
-             are not those of the ViT in pre-training. Encode with a tokenizer trained with tokenizer.time = \"pairs\""
-        );
-        Err(BadInput(text).into())
+    /// What its tokens of a part of a clip store are made from.
+    pub(super) fn header(&self, store: &ClipStore, shard: Shard) -> anyhow::Result<TokenHeader> {
+        let patch = self.geometry.patch();
+        Ok(TokenHeader {
+            tokenizer_id: self.id.clone(),
+            tokenizer_toml: self.config_toml.clone(),
+            clip_store_id: store.id().to_owned(),
+            shard,
+            patch: [patch.t, patch.h, patch.w],
+            quantizer: quantizer::to_json(self.model.quantizer_config())?,
+            codebook_size: self.model.codebook_size() as u64,
+            size_px: self.geometry.size_px(),
+            crop: EncodedCrop::CentreSquare,
+            sampling: self.geometry.sampling(),
+            num_frames: self.geometry.num_frames(),
+            short: self.geometry.short(),
+            time_layout: match self.model.time() {
+                TimeLayout::Pairs => EncodedLayout::Pairs,
+                TimeLayout::FirstFrame => EncodedLayout::FirstFrame,
+            },
+            long_videos: LongVideos::Windows,
+        })
+    }
+
+    /// Values of the codes, where the quantizer has learned them.
+    pub(super) fn codebook(&self) -> anyhow::Result<Option<Codebook>> {
+        quantizer::codebook(self.model.quantizer())
     }
 }

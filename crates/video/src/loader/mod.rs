@@ -51,10 +51,10 @@ impl ClipSource {
     /// with them.
     ///
     /// # Errors
-    /// [`VideoError::TokenMismatch`], [`VideoError::OutOfRegister`].
+    /// [`VideoError::TokenMismatch`], [`VideoError::StaleTokens`], [`VideoError::OutOfRegister`].
     pub fn check(&self) -> Result<(), VideoError> {
         let Some(tokens) = &self.tokens else { return Ok(()) };
-        tokens.header().expect_matches(self.store.id(), &self.geometry)?;
+        tokens.expect_matches(&self.store, &self.geometry)?;
         self.augment.expect_in_register()
     }
 }

@@ -4,7 +4,8 @@ use spec::{ClipSpec, Sampling, Short};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{ClipStoreWriter, Decoded, NewVideo, Segment, StoreOptions, TokenHeader, TokenWriter, Tokens, jpeg};
+use crate::tokens::tests::{made_from, write};
+use crate::{ClipStoreWriter, Decoded, NewVideo, Segment, StoreOptions, TokenHeader, Tokens, jpeg};
 
 const NUM_SEGMENTS: u32 = 3;
 const FRAMES: u32 = 48;
@@ -50,23 +51,12 @@ fn source(dir: &TempDir) -> ClipSource {
 
 fn token_store(dir: &TempDir, clip_store_id: &str) -> TokenStore {
     let path = dir.path().join("tokens.h5");
-    let header = TokenHeader {
-        tokenizer_id: "t".to_owned(),
-        clip_store_id: clip_store_id.to_owned(),
-        patch: [2, 8, 8],
-        levels: vec![16],
-        size_px: 16,
-        sampling: geometry().sampling(),
-        num_frames: 16,
-        short: Short::Hold,
-    };
-    let (mut writer, _) = TokenWriter::begin(&path, &header).unwrap();
-    for segment in 0..NUM_SEGMENTS {
+    let header = TokenHeader { codebook_size: 4096, ..made_from(clip_store_id, &geometry()) };
+    let tokens = |segment| {
         let codes: Vec<u32> = (0..FRAMES / 2 * 4).map(|token| segment * 1000 + token).collect();
-        let priorities = vec![0.5; codes.len()];
-        writer.append(&Tokens { codes, priorities }).unwrap();
-    }
-    writer.finish().unwrap();
+        Tokens { priorities: vec![0.5; codes.len()], codes }
+    };
+    write(&path, &header, &(0..NUM_SEGMENTS).map(tokens).collect::<Vec<_>>());
     TokenStore::open(&path).unwrap()
 }
 

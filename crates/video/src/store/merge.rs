@@ -111,7 +111,8 @@ impl Source<'_> {
             ends.windows(2).try_for_each(|pair| writer.push_frame(frame(pair)))
         })?;
         if writer.pushed_hash() != video.frames_hash {
-            return Err(VideoError::Damaged { path: self.store.path().to_owned(), part: video.name.clone() });
+            let (path, part) = (self.store.path().to_owned(), video.name.clone());
+            return Err(VideoError::Damaged { path, part, again: super::KIND.again });
         }
         let decoded = Decoded {
             num_frames: video.num_frames,

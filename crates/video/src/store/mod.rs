@@ -31,8 +31,10 @@ pub use shard::Shard;
 pub use verify::Damaged;
 pub use writer::{ClipStoreWriter, Done, NewVideo, StoreOptions};
 
-/// The kind of this store, the end of its `format` attribute.
-pub(crate) const KIND: &str = "clip store";
+use crate::h5::Kind;
+
+/// The kind of this store. Version 1 had one unnamed label space and no subjects.
+pub(crate) const KIND: Kind = Kind { name: "clip store", version: 2, again: "import it again" };
 
 /// One video of a clip store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -34,10 +34,10 @@ impl ClipStore {
     /// [`VideoError::Unfinished`], [`VideoError::NotAStore`], [`VideoError::WrongKind`],
     /// [`VideoError::OlderFormat`], [`VideoError::NewerFormat`], each with the path.
     pub fn open(path: &Path) -> Result<Self, VideoError> {
-        let file = h5::open_finished(path, KIND, "import it again")?;
+        let file = h5::open_finished(path, KIND)?;
         let store = read_tables(path, &file).map_err(|err| VideoError::NotAStore {
             path: path.to_owned(),
-            wanted: KIND,
+            wanted: KIND.name,
             problem: format!("a table cannot be read: {err}"),
         })?;
         store.check()?;
@@ -107,6 +107,16 @@ impl ClipStore {
         &self.rejected
     }
 
+    /// Names what a segment shows: BLAKE3 over its video's frames, their rate and size, and where it starts and stops, hex.
+    /// Labels and other segments change nothing.
+    pub fn source_hash(&self, segment: usize) -> String {
+        let Segment { video, start_secs, stop_secs, .. } = &self.segments[segment];
+        let Video { frames_hash, num_frames, frames_per_sec, height_px, width_px, .. } = &self.videos[*video as usize];
+        let shown = (frames_hash, num_frames, frames_per_sec, height_px, width_px, start_secs, stop_secs);
+        // `Debug` prints floats so that they read back bit for bit.
+        blake3::hash(format!("{shown:?}").as_bytes()).to_hex().to_string()
+    }
+
     /// The JPEG bytes of `frames` (indices within the video), in the order asked for, repeats included.
     ///
     /// # Errors
@@ -141,7 +151,7 @@ impl ClipStore {
             return Ok(());
         }
         let problem = format!("the frames of {:?} lie outside the file", video.name);
-        Err(VideoError::NotAStore { path: self.path.clone(), wanted: KIND, problem })
+        Err(VideoError::NotAStore { path: self.path.clone(), wanted: KIND.name, problem })
     }
 
     /// Reads sorted, possibly equal spans of the blob; neighbours become one piece `(start, bytes)`.
@@ -177,7 +187,7 @@ impl ClipStore {
             None => Ok(()),
             Some(which) => {
                 let problem = format!("{which} does not fit the other tables");
-                Err(VideoError::NotAStore { path: self.path.clone(), wanted: KIND, problem })
+                Err(VideoError::NotAStore { path: self.path.clone(), wanted: KIND.name, problem })
             }
         }
     }
@@ -190,9 +200,7 @@ fn read_tables(path: &Path, file: &File) -> hdf5::Result<ClipStore> {
         path: path.to_owned(),
         id: h5::text(file, "store_id")?,
         options: read_options(file)?,
-        shard: h5::text(file, "shard")?
-            .parse()
-            .map_err(|err: VideoError| hdf5::Error::from(err.to_string().as_str()))?,
+        shard: h5::shard(file)?,
         created_by: h5::text(file, "created_by")?,
         blob: h5::open_column(file, "frames/blob")?,
         offset: h5::open_column(file, "frames/offset")?,

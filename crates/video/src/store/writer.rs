@@ -90,7 +90,7 @@ impl ClipStoreWriter {
     /// # Errors
     /// As [`ClipStoreWriter::begin`].
     pub fn begin_shard(path: &Path, options: StoreOptions, shard: Shard) -> Result<(Self, Begin), VideoError> {
-        let header = Header { kind: KIND.to_owned(), format_version: h5::FORMAT_VERSION, options, shard };
+        let header = Header { kind: KIND.name.to_owned(), format_version: KIND.version, options, shard };
         let (spool, begin, found, rows) = Spool::begin::<Header, Row>(path, &header)?;
         expect_header(&spool, &found, &header)?;
         let (done, videos, rejected, frame_bytes, pushed) =

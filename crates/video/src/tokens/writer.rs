@@ -2,13 +2,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{KIND, TokenHeader, Tokens};
+use super::{Codebook, KIND, TOKEN_BYTES, TokenHeader, Tokens};
 use crate::VideoError;
 use crate::h5::{self, At};
 use crate::spool::{Begin, Spool};
-
-/// Bytes of one token in `NAME.part`: its code, then its priority, both little endian.
-const TOKEN_BYTES: usize = 8;
 
 /// First line of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,23 +15,44 @@ struct Header {
     tokens: TokenHeader,
 }
 
+/// Which segment tokens belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncodedSegment {
+    /// Its id in the clip store.
+    pub id: String,
+    /// [`crate::ClipStore::source_hash`].
+    pub source_hash: String,
+}
+
 /// One line of the journal: a segment.
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
+    segment: EncodedSegment,
     num_tokens: u64,
     hash: String,
 }
 
+/// What is known of all segments.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// End of each segment, counted in tokens; 0 first.
+    pub(super) offset: Vec<u64>,
+    pub(super) segment_ids: Vec<String>,
+    pub(super) source_hashes: Vec<String>,
+    /// Checksum of each segment's tokens.
+    pub(super) hashes: Vec<String>,
+}
+
 /// Writes a token store, segment by segment in the clip store's order. Until [`TokenWriter::finish`] it is `NAME.part`
-/// and `NAME.journal`, and every segment appended before this process ends, however it ends, is kept.
+/// and `NAME.journal`, and every segment committed before this process ends, however it ends, is kept.
 #[derive(Debug)]
 pub struct TokenWriter {
     spool: Spool,
     header: TokenHeader,
-    /// End of each segment, counted in tokens; 0 first.
-    offset: Vec<u64>,
-    /// Checksum of each segment.
-    hashes: Vec<String>,
+    rows: Rows,
+    /// Tokens of the segment being written, and their hash so far.
+    pushed: u64,
+    hasher: blake3::Hasher,
 }
 
 impl TokenWriter {
@@ -45,62 +63,95 @@ impl TokenWriter {
     /// and what the disk says.
     pub fn begin(path: &Path, header: &TokenHeader) -> Result<(Self, Begin), VideoError> {
         let tokens = header.clone();
-        let wanted = Header { kind: KIND.to_owned(), format_version: h5::FORMAT_VERSION, tokens };
+        let wanted = Header { kind: KIND.name.to_owned(), format_version: KIND.version, tokens };
         let (spool, begin, found, rows) = Spool::begin::<Header, Row>(path, &wanted)?;
         let version =
             |header: &Header| [("kind", header.kind.clone()), ("format_version", header.format_version.to_string())];
         spool.expect_equal(&version(&found), &version(&wanted))?;
         spool.expect_equal(&found.tokens.fields(), &wanted.tokens.fields())?;
-        let mut writer = TokenWriter { spool, header: wanted.tokens, offset: vec![0], hashes: Vec::new() };
-        rows.into_iter().for_each(|row| writer.add(row));
+        let mut writer =
+            TokenWriter { spool, header: wanted.tokens, rows: Rows::none(), pushed: 0, hasher: blake3::Hasher::new() };
+        rows.into_iter().for_each(|row| writer.rows.add(row));
         Ok((writer, begin))
     }
 
     /// Segments that are complete.
     pub fn num_segments(&self) -> usize {
-        self.offset.len() - 1
+        self.rows.hashes.len()
     }
 
-    /// Adds the tokens of the next segment's whole timeline.
+    /// Hashes of the complete segments' tokens.
+    pub fn segment_hashes(&self) -> &[String] {
+        &self.rows.hashes
+    }
+
+    /// [`crate::ClipStore::source_hash`] of the complete segments.
+    pub fn source_hashes(&self) -> &[String] {
+        &self.rows.source_hashes
+    }
+
+    /// Drops everything but the first `num_segments` segments.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn keep(&mut self, num_segments: usize) -> Result<(), VideoError> {
+        self.forget_pushed();
+        self.spool.keep(num_segments)?;
+        let Rows { offset, segment_ids, source_hashes, hashes } = &mut self.rows;
+        offset.truncate(num_segments + 1);
+        [segment_ids, source_hashes, hashes].into_iter().for_each(|column| column.truncate(num_segments));
+        Ok(())
+    }
+
+    /// Takes the next latent frames of the segment that is being written.
     ///
     /// # Errors
     /// [`VideoError::TokenCount`], [`VideoError::DiskFull`], and what the disk says.
-    pub fn append(&mut self, tokens: &Tokens) -> Result<(), VideoError> {
+    pub fn push(&mut self, tokens: &Tokens) -> Result<(), VideoError> {
         let (codes, priorities, step) = (tokens.codes.len(), tokens.priorities.len(), self.header.tokens_per_frame());
         if codes != priorities || codes == 0 || !codes.is_multiple_of(step) {
             return Err(VideoError::TokenCount { segment: self.num_segments(), codes, priorities, step });
         }
-        let mut bytes = Vec::with_capacity(codes * TOKEN_BYTES);
-        for (code, priority) in tokens.codes.iter().zip(&tokens.priorities) {
-            bytes.extend(code.to_le_bytes());
-            bytes.extend(priority.to_le_bytes());
+        let bytes = tokens.to_bytes();
+        self.hasher.update(&bytes);
+        self.pushed += codes as u64;
+        self.spool.push(&bytes)
+    }
+
+    /// Completes the segment whose tokens were pushed.
+    ///
+    /// # Errors
+    /// [`VideoError::TokenCount`] when there are none, [`VideoError::DiskFull`], and what the disk says.
+    pub fn commit(&mut self, segment: EncodedSegment) -> Result<(), VideoError> {
+        if self.pushed == 0 {
+            let step = self.header.tokens_per_frame();
+            return Err(VideoError::TokenCount { segment: self.num_segments(), codes: 0, priorities: 0, step });
         }
-        self.spool.push(&bytes)?;
-        let row = Row { num_tokens: codes as u64, hash: hash(tokens) };
+        let row = Row { segment, num_tokens: self.pushed, hash: self.pushed_hash() };
+        self.forget_pushed();
         self.spool.commit(&row)?;
-        self.add(row);
+        self.rows.add(row);
         Ok(())
     }
 
-    fn add(&mut self, row: Row) {
-        self.offset.push(self.num_tokens() + row.num_tokens);
-        self.hashes.push(row.hash);
-    }
-
-    /// Writes the HDF5 file and gives it its final name.
+    /// Writes the HDF5 file, named by its contents, and gives it its final name. Returns the store's id.
+    ///
+    /// * `codebook` - values of the codes, where the quantizer has learned them
     ///
     /// # Errors
     /// [`VideoError::DiskFull`], and what the disk and HDF5 say.
-    pub fn finish(self) -> Result<(), VideoError> {
-        let num_tokens = self.num_tokens() as usize;
-        let TokenWriter { spool, header, offset, hashes } = self;
+    pub fn finish(self, codebook: Option<&Codebook>) -> Result<String, VideoError> {
+        let TokenWriter { spool, header, rows, .. } = self;
+        let num_tokens = rows.num_tokens() as usize;
+        let store_id = rows.store_id(&header, codebook);
         spool.finish(|spool, file| {
             let path = spool.final_path().to_owned();
             let tables = || {
                 h5::describe(file, KIND)?;
+                h5::set_text(file, "store_id", &store_id)?;
                 header.write(file)?;
-                h5::write_column(file, "offset", &offset)?;
-                h5::write_texts(file, "segment_hash", hashes.iter())?;
+                codebook.map_or(Ok(()), |codebook| codebook.write(file))?;
+                rows.write(file)?;
                 Ok((
                     h5::create_column::<u32>(file, "codes", num_tokens)?,
                     h5::create_column::<f32>(file, "priorities", num_tokens)?,
@@ -108,34 +159,63 @@ impl TokenWriter {
             };
             let (codes, priorities) = tables().at(&path, "write")?;
             spool.read_data(|start, bytes| {
+                // Pieces are whole tokens: their size is a multiple of a token's.
                 let start = start as usize / TOKEN_BYTES;
-                let piece = unpack(bytes);
+                let piece = Tokens::from_bytes(bytes);
                 let stop = start + piece.codes.len();
                 codes.write_slice(&piece.codes, start..stop).at(&path, "write")?;
                 priorities.write_slice(&piece.priorities, start..stop).at(&path, "write")
             })
-        })
+        })?;
+        Ok(store_id)
+    }
+
+    /// BLAKE3 of the tokens pushed since the last commit, hex.
+    pub(super) fn pushed_hash(&self) -> String {
+        self.hasher.finalize().to_hex().to_string()
+    }
+
+    fn forget_pushed(&mut self) {
+        self.pushed = 0;
+        self.hasher.reset();
+    }
+}
+
+impl Rows {
+    fn none() -> Self {
+        Rows { offset: vec![0], segment_ids: Vec::new(), source_hashes: Vec::new(), hashes: Vec::new() }
+    }
+
+    fn add(&mut self, Row { segment, num_tokens, hash }: Row) {
+        self.offset.push(self.num_tokens() + num_tokens);
+        self.segment_ids.push(segment.id);
+        self.source_hashes.push(segment.source_hash);
+        self.hashes.push(hash);
     }
 
     fn num_tokens(&self) -> u64 {
         self.offset.last().copied().unwrap_or(0)
     }
-}
 
-/// BLAKE3 of codes, then priorities, all little endian, hex.
-pub(super) fn hash(tokens: &Tokens) -> String {
-    let mut hasher = blake3::Hasher::new();
-    tokens.codes.iter().for_each(|code| _ = hasher.update(&code.to_le_bytes()));
-    tokens.priorities.iter().for_each(|priority| _ = hasher.update(&priority.to_le_bytes()));
-    hasher.finalize().to_hex().to_string()
-}
+    fn write(&self, file: &hdf5::File) -> hdf5::Result<()> {
+        h5::write_column(file, "offset", &self.offset)?;
+        h5::write_texts(file, "segment_id", self.segment_ids.iter())?;
+        h5::write_texts(file, "source_hash", self.source_hashes.iter())?;
+        h5::write_texts(file, "segment_hash", self.hashes.iter())
+    }
 
-/// Takes apart a piece of `NAME.part`; pieces are whole tokens, as their size is a multiple of [`TOKEN_BYTES`].
-fn unpack(bytes: &[u8]) -> Tokens {
-    let word = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    let tokens = bytes.chunks_exact(TOKEN_BYTES);
-    Tokens {
-        codes: tokens.clone().map(|token| word(&token[..4])).collect(),
-        priorities: tokens.map(|token| f32::from_bits(word(&token[4..]))).collect(),
+    /// BLAKE3 over everything that a reader sees; the tokens through the hash that each segment has of its own.
+    pub(super) fn store_id(&self, header: &TokenHeader, codebook: Option<&Codebook>) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        // `Debug` prints floats so that they read back bit for bit.
+        add(&format!("{header:?}"));
+        self.segment_ids.iter().chain(&self.source_hashes).chain(&self.hashes).for_each(|text| add(text));
+        self.offset.iter().for_each(|end| _ = hasher.update(&end.to_le_bytes()));
+        codebook.inspect(|codebook| codebook.add_to(&mut hasher));
+        hasher.finalize().to_hex().to_string()
     }
 }

@@ -5,6 +5,7 @@ use spec::{ClipGeometry, ClipSpec, Sampling, Short};
 use tempfile::TempDir;
 
 use super::*;
+use crate::tokens::tests::{made_from, write};
 use crate::*;
 
 const SEED: u64 = 11;
@@ -71,21 +72,14 @@ fn code(latent_frame: usize, row: usize, column: usize) -> u32 {
 fn tokens(dir: &Path, source: &ClipSource) -> TokenStore {
     let path = dir.join("tokens.h5");
     let header = TokenHeader {
-        tokenizer_id: "t".to_owned(),
-        clip_store_id: source.store.id().to_owned(),
-        patch: [2, 8, 8],
-        levels: vec![60],
         size_px: (STORED * PATCH_PX) as i64,
-        sampling: source.geometry.sampling(),
-        num_frames: 16,
-        short: Short::Hold,
+        codebook_size: 60,
+        ..made_from(source.store.id(), &source.geometry)
     };
-    let (mut writer, _) = TokenWriter::begin(&path, &header).unwrap();
     let places = (0..24).flat_map(|t| (0..STORED * STORED).map(move |i| (t, i / STORED, i % STORED)));
     let codes: Vec<u32> = places.map(|(t, row, column)| code(t, row, column)).collect();
     let priorities = codes.iter().map(|code| *code as f32 / 2.0).collect();
-    writer.append(&Tokens { codes, priorities }).unwrap();
-    writer.finish().unwrap();
+    write(&path, &header, &[Tokens { codes, priorities }]);
     TokenStore::open(&path).unwrap()
 }
 
