@@ -1,5 +1,3 @@
-use std::sync::Mutex;
-
 use serde::Deserialize;
 use tch::Device;
 use tch::nn::VarStore;
@@ -191,37 +189,6 @@ fn k_means_ends_at_the_means_of_its_clusters() {
     // The averages are those of the codebook, so that an update moves it no further than the batch says.
     assert_close(&(&vq.sums / vq.counts.unsqueeze(-1)), &vq.codebook, 1e-6);
     assert_eq!(vq.counts.sum(Kind::Float).double_value(&[]), 120.0);
-}
-
-#[test]
-fn k_means_over_two_ranks_ends_at_the_means_of_all_vectors() {
-    let z = [draws(8, 70, 2), draws(9, 50, 2)];
-    let config = config(6, 2);
-    // What each rank handed over in this exchange; both add the other's.
-    let (table, meeting) = (Mutex::new([None, None]), std::sync::Barrier::new(2));
-    let run = |rank: usize, z: &Tensor| {
-        let vq = vq(&config);
-        let share = Share { index: rank as i64, of: 2 };
-        let sum = |tensor: &Tensor| {
-            table.lock().unwrap()[rank] = Some(tensor.copy());
-            meeting.wait();
-            let other = table.lock().unwrap()[1 - rank].as_ref().unwrap().copy();
-            meeting.wait();
-            _ = tensor.shallow_clone().f_add_(&other).unwrap();
-            Ok::<(), VqError>(())
-        };
-        vq.start_over_ranks(z, share, sum).unwrap();
-        vq.codebook()
-    };
-    let [first, second] = std::thread::scope(|scope| {
-        let ranks = [0, 1].map(|rank| {
-            let (run, z) = (&run, z[rank].shallow_clone());
-            scope.spawn(move || run(rank, &z))
-        });
-        ranks.map(|rank| rank.join().unwrap())
-    });
-    assert_eq!(first, second);
-    assert_settled(&first, &Tensor::cat(&z, 0));
 }
 
 #[test]
