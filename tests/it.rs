@@ -12,5 +12,6 @@ mod killed;
 mod presets;
 mod program;
 mod ranks;
+mod tokenizer_eval;
 mod trajectory;
 mod trouble;

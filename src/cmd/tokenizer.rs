@@ -1,6 +1,7 @@
 //! `longvid tokenizer`: train codes and priorities, write them for a whole store, look at them.
 
 mod draw;
+mod eval;
 mod train;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use tokenizer::Tokenizer;
 use video::{ClipRequest, ClipStore, Loader, TokenHeader, TokenWriter, Tokens, View, WINDOW_FRAMES, timeline};
 
 use self::draw::{Artist, Sketch, spread};
+pub(crate) use self::eval::eval;
 pub(crate) use self::train::train;
 use super::training::say;
 use crate::album::Album;

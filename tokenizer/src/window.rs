@@ -73,23 +73,38 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode_clip`].
     pub fn reconstruct(&self, clip_bthwc: &Tensor, keep: Keep) -> Result<Tensor, TokenizerError> {
+        Ok(self.reconstruct_each(clip_bthwc, &[keep])?.swap_remove(0))
+    }
+
+    /// The same for several choices of tokens, which share one encoding: one reconstruction each, in their order.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_clip`].
+    pub fn reconstruct_each(&self, clip_bthwc: &Tensor, keeps: &[Keep]) -> Result<Vec<Tensor>, TokenizerError> {
         self.expect_clip(clip_bthwc)?;
+        let (num_clips, num_frames) = (clip_bthwc.size()[0], clip_bthwc.size()[1]);
         tch::no_grad(|| {
-            let (mut drawn, mut first) = (Vec::new(), 0);
-            let per_clip = clip_bthwc.size()[1] / WINDOW_FRAMES;
+            let mut drawn: Vec<Vec<Tensor>> = keeps.iter().map(|_| Vec::new()).collect();
+            let mut first = 0;
             for bytes in window_chunks(clip_bthwc)? {
                 let frames = &normalized(&bytes)?;
-                let mut latents = self.encoder.forward(frames)?;
-                if let Keep::Share { share, by } = keep {
-                    let (_, t, h, w, _) = latents.size5().during("choosing tokens")?;
-                    let windows = Windows { bytes: &bytes, frames, first, per_clip };
-                    latents = masked(&latents, &self.chosen(&windows, [t, h, w], (share, by))?)?;
+                let latents = self.encoder.forward(frames)?;
+                let windows = Windows { bytes: &bytes, frames, first, per_clip: num_frames / WINDOW_FRAMES };
+                for (keep, drawn) in keeps.iter().zip(&mut drawn) {
+                    let kept = self.kept(&latents, &windows, *keep)?;
+                    drawn.push(to_bytes(&self.decoder.forward(&self.fsq().quantize(&kept)?.values)?)?);
                 }
                 first += bytes.size()[0];
-                drawn.push(to_bytes(&self.decoder.forward(&self.fsq().quantize(&latents)?.values)?)?);
             }
-            Ok(joined(&drawn, clip_bthwc.size()[0])?)
+            Ok(drawn.iter().map(|chunks| joined(chunks, num_clips)).collect::<Result<_, _>>()?)
         })
+    }
+
+    /// The latents of some windows with those set to 0 that do not pass.
+    fn kept(&self, latents_nthwd: &Tensor, windows: &Windows<'_>, keep: Keep) -> Result<Tensor, TokenizerError> {
+        let Keep::Share { share, by } = keep else { return Ok(latents_nthwd.shallow_clone()) };
+        let (_, t, h, w, _) = latents_nthwd.size5().during("choosing tokens")?;
+        Ok(masked(latents_nthwd, &self.chosen(windows, [t, h, w], (share, by))?)?)
     }
 }
 
