@@ -6,6 +6,7 @@ mod data;
 mod import;
 mod launch;
 mod synth;
+mod tokenizer;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, ExportTo, InfoA
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
+pub(crate) use self::tokenizer::TokenizerEvalArgs;
 
 /// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
 /// 128-frame clips with it (LVMAE, ARVideo), measure the result.
@@ -101,6 +103,8 @@ pub(crate) enum TokenizerCommand {
     Encode(TokenizerEncodeArgs),
     /// Pictures: frames, reconstructions, priorities.
     Reconstruct(TokenizerReconstructArgs),
+    /// How well clips are drawn from few of their tokens, chosen by the priorities or otherwise.
+    Eval(TokenizerEvalArgs),
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ mod presets;
 mod program;
 mod quantize;
 mod ranks;
+mod tokenizer_eval;
 mod tokens;
 mod trajectory;
 mod trouble;

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 /// What can be wrong with features or with what is asked of them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,6 +73,30 @@ pub enum EvalError {
     OneGroup {
         /// The group.
         group: String,
+    },
+    /// A network for the Frechet video distance is no TorchScript, or is not there.
+    #[error("{path:?} is no TorchScript module: give a file that torch.jit.save wrote, such as i3d_torchscript.pt")]
+    NoTorchScript {
+        /// The file.
+        path: PathBuf,
+        /// What libtorch said.
+        source: tch::TchError,
+    },
+    /// A network for the Frechet video distance cannot be called as [`crate::I3d`] does.
+    #[error("{path:?} does not answer to forward(clip, rescale, resize, return_features), as StyleGAN-V's I3D does")]
+    I3d {
+        /// The file.
+        path: PathBuf,
+        /// What libtorch said.
+        source: tch::TchError,
+    },
+    /// A network for the Frechet video distance gives something else than features.
+    #[error("{path:?} gives {given} for one clip; features of the shape [1, D] with D up to 4096 are needed")]
+    I3dShape {
+        /// The file.
+        path: PathBuf,
+        /// What it gives.
+        given: String,
     },
     /// libtorch failed.
     #[error(transparent)]

@@ -9,23 +9,49 @@
 //! | linear probe              | [`LinearProbe`]            | ridge regression to the classes, in closed form            |
 //! | accuracy, interval, guess | [`ResultRow`]              | percentile bootstrap over test clips                       |
 //!
+//! And how good a tokenizer is, from clips beside their reconstructions and from its priorities:
+//!
+//! | measure                   | here                                    | from                                            |
+//! | ------------------------- | --------------------------------------- | ----------------------------------------------- |
+//! | PSNR, also of differences | [`Fidelity`], [`psnr_db`]               | peak 255                                        |
+//! | SSIM                      | [`ssim`]                                | Wang et al., IEEE TIP 2004                      |
+//! | Frechet video distance    | [`I3d`], [`frechet_distance`]           | Unterthiner et al., 2018 (arXiv:1812.01717)     |
+//! | priorities against a mask | [`auc`]                                 | Mann and Whitney, 1947                          |
+//! | mean and its interval     | [`bootstrap_mean`]                      | percentile bootstrap over clips                 |
+//!
 //! Nothing here chooses a setting by looking at test clips: the linear probe takes its penalty from the training clips
 //! alone, k-NN takes `k` from the caller.
 //!
 //! Letters: B clips of a batch, N tokens, D width; n clips of a set, d values of a feature, C classes.
 
+mod auc;
 mod error;
 mod features;
 mod knn;
 mod linear;
 mod metrics;
+mod recon;
 mod row;
 mod split;
 
+pub use auc::auc;
 pub use error::EvalError;
 pub use features::{Features, Pool, pool};
 pub use knn::{Knn, Vote};
 pub use linear::{LinearProbe, RidgeSearch};
-pub use metrics::{Chance, Interval, Scores, bootstrap, mean_class, top_k};
+pub use metrics::{Chance, Interval, Scores, bootstrap, bootstrap_mean, mean_class, top_k};
+pub use recon::{FeatureSet, Fidelity, I3d, SSIM_WINDOW_PX, frechet_distance, psnr_db, ssim};
 pub use row::{ResultRow, Run};
 pub use split::{Split, expect_disjoint};
+
+/// Arrays that `tests/golden/make_recon.py` wrote.
+#[cfg(test)]
+mod golden {
+    use tch::Tensor;
+
+    pub(crate) fn tensor(name: &str) -> Tensor {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/recon.safetensors");
+        let arrays = Tensor::read_safetensors(file).unwrap();
+        arrays.into_iter().find(|(known, _)| known == name).unwrap().1
+    }
+}

@@ -85,20 +85,29 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// How far the accuracy would move on other test clips: percentiles 2.5 and 97.5 of the accuracy of 1000 samples of the
-/// clips with replacement. Clips count as independent; where many come from one video, the truth is wider.
+/// How far the accuracy would move on other test clips: [`bootstrap_mean`] of right and wrong answers.
 ///
 /// * `hits` - whether each test clip was right, at least one
 pub fn bootstrap(hits: &[bool], seed: u64) -> Interval {
+    let right: Vec<f64> = hits.iter().map(|hit| f64::from(u8::from(*hit))).collect();
+    bootstrap_mean(&right, seed)
+}
+
+/// How far a mean over clips would move on other clips: percentiles 2.5 and 97.5 of the mean of 1000 samples of the clips
+/// with replacement. Clips count as independent; where many come from one video, the truth is wider.
+///
+/// * `values` - one for each clip, at least one; a difference between two methods on the same clip gives the interval of
+///   their paired difference
+pub fn bootstrap_mean(values: &[f64], seed: u64) -> Interval {
     let rng = &mut rng_for(seed, 0, 0, Purpose::Eval);
     let mut draw = || {
-        let right = (0..hits.len()).filter(|_| hits[rng.random_range(0..hits.len())]).count();
-        right as f64 / hits.len() as f64
+        let sum: f64 = (0..values.len()).map(|_| values[rng.random_range(0..values.len())]).sum();
+        sum / values.len() as f64
     };
-    let mut accuracies: Vec<f64> = (0..NUM_RESAMPLES).map(|_| draw()).collect();
-    accuracies.sort_unstable_by(f64::total_cmp);
+    let mut means: Vec<f64> = (0..NUM_RESAMPLES).map(|_| draw()).collect();
+    means.sort_unstable_by(f64::total_cmp);
     let outside = NUM_RESAMPLES * 25 / 1000;
-    Interval { low: accuracies[outside], high: accuracies[NUM_RESAMPLES - 1 - outside] }
+    Interval { low: means[outside], high: means[NUM_RESAMPLES - 1 - outside] }
 }
 
 #[cfg(test)]
@@ -144,6 +153,14 @@ mod tests {
         let Interval { low, high } = bootstrap(&hits, 1);
         assert!((low - 0.451).abs() < 0.01 && (high - 0.549).abs() < 0.01, "{low} {high}");
         assert_eq!(bootstrap(&[true; 20], 1), Interval { low: 1.0, high: 1.0 });
+    }
+
+    #[test]
+    fn the_interval_of_a_mean_is_the_normals() {
+        // 0 to 99, each once: mean 49.5, standard deviation of the mean 28.866 / 10, so 49.5 -+ 5.66.
+        let values: Vec<f64> = (0..100).map(f64::from).collect();
+        let Interval { low, high } = bootstrap_mean(&values, 2);
+        assert!((low - 43.84).abs() < 0.8 && (high - 55.16).abs() < 0.8, "{low} {high}");
     }
 
     #[test]

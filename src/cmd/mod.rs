@@ -32,6 +32,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Tokenizer(TokenizerCommand::Train(args)) => tokenizer::train(&args, session),
         Command::Tokenizer(TokenizerCommand::Encode(args)) => tokenizer::encode(&args, session),
         Command::Tokenizer(TokenizerCommand::Reconstruct(args)) => tokenizer::reconstruct(&args, session),
+        Command::Tokenizer(TokenizerCommand::Eval(args)) => tokenizer::eval(&args, session),
         Command::Pretrain(args) => pretrain::run(&args, session),
         Command::Eval(EvalCommand::Knn(args)) => eval::run(eval::Probe::Knn, &args, session),
         Command::Eval(EvalCommand::Linear(args)) => eval::run(eval::Probe::Linear, &args, session),

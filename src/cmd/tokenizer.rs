@@ -2,6 +2,7 @@
 
 mod draw;
 mod encode;
+mod eval;
 mod frozen;
 mod train;
 
@@ -9,6 +10,7 @@ use anyhow::Context as _;
 
 use self::draw::{Artist, Sketch, spread};
 pub(crate) use self::encode::encode;
+pub(crate) use self::eval::eval;
 use self::frozen::Frozen;
 pub(crate) use self::train::train;
 use super::training::say;

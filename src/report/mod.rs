@@ -6,6 +6,7 @@
 //! | `sections` | what a page says about runs                                      |
 //! | `alarms`   | what is wrong with a run, in one sentence                        |
 //! | `diff`     | what differed between two runs, as text                          |
+//! | `kept`     | reconstruction from few tokens; shared with `tokenizer eval`     |
 //! | `memory`   | peak memory against frames; shared with `bench memory`           |
 //! | `page`     | the HTML page: sections, tables, pictures                        |
 //! | `svg`      | line and bar charts as SVG text                                  |
@@ -16,6 +17,7 @@
 mod alarms;
 mod diff;
 mod error;
+pub(crate) mod kept;
 pub(crate) mod memory;
 pub(crate) mod page;
 pub(crate) mod picture;

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use train::RunRecord;
 
 use super::ReportError;
+use super::kept::KeptResults;
 use super::memory::Point;
 pub(crate) use pictures::Pictures;
 pub(crate) use state::RunState;
@@ -39,6 +40,8 @@ pub(crate) struct RunFolder {
     pub(crate) probes: Vec<Probe>,
     /// `memory.json`.
     pub(crate) memory: Vec<Point>,
+    /// `tokenizer_eval.json`.
+    pub(crate) kept: Option<KeptResults>,
     /// What was missing or damaged and left out, each naming its file.
     pub(crate) notes: Vec<String>,
 }
@@ -103,8 +106,9 @@ impl RunFolder {
             probes.extend(json::<Probe>(&file)?);
         }
         let memory = json(&path.join("memory.json"))?.unwrap_or_default();
+        let kept = json(&path.join("tokenizer_eval.json"))?;
         let path = path.to_owned();
-        Ok(RunFolder { path, record, origin, state, config, config_text, steps, pictures, probes, memory, notes })
+        Ok(RunFolder { path, record, origin, state, config, config_text, steps, pictures, probes, memory, kept, notes })
     }
 
     /// Seconds of training: every step at the pace that was logged for it.

@@ -5,8 +5,8 @@ use tch::{Kind, TchError, Tensor};
 use crate::topk::{after_first, budget, hard, with_first};
 use crate::{Tokenizer, TokenizerError};
 
-/// Which tokens of a window pass when not all do: what the tokenizer has learned, and what it is to be measured against.
-/// Each keeps the whole first latent frame and exactly the same number of the other tokens.
+/// Which tokens of a window pass when not all do: what the tokenizer has learned, and what it is to be measured
+/// against. Each keeps the whole first latent frame and exactly the same number of the other tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// Those of highest learned score, as in training (LVMAE 3.3).
@@ -18,8 +18,8 @@ pub enum Selection {
         /// Number of the first clip of the batch; the others count on from it.
         clip: u64,
     },
-    /// Whole latent frames, evenly spread over time: LVMAE's "every 7th frame" at any budget. What is left over goes to one
-    /// latent frame more, the last of them, and is there spread evenly over rows and columns.
+    /// Whole latent frames, evenly spread over time: LVMAE's "every 7th frame" at any budget. What is left over goes to
+    /// one latent frame more, the last of them, and is there spread evenly over rows and columns.
     Uniform,
     /// Those whose pixels have changed most since the latent frame before ([`pixel_motion`]): nothing is learned.
     Motion,
@@ -37,8 +37,9 @@ pub fn num_kept(share: f64, grid: [i64; 3]) -> i64 {
     h * w + budget(share, (t - 1) * h * w)
 }
 
-/// How much the pixels of each token's cube have changed: the mean absolute difference, over the cube's frames, rows, columns
-/// and colours, from the same places one latent frame before. The first latent frame copies the second, as priorities do.
+/// How much the pixels of each token's cube have changed: the mean absolute difference, over the cube's frames, rows,
+/// columns and colours, from the same places one latent frame before. The first latent frame copies the second, as
+/// priorities do.
 ///
 /// * `clip_bthwc` - `[B, F, Y, X, 3]` u8 of whole patches, at least two latent frames
 ///

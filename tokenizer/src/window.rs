@@ -87,6 +87,19 @@ impl Tokenizer {
         self.redraw(clip_bthwc, keep, long.into())
     }
 
+    /// The same for several choices of tokens, which share one encoding: one reconstruction each, in their order.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reconstruct_each(
+        &self,
+        clip_bthwc: &Tensor,
+        keeps: &[Keep],
+        long: LongVideo,
+    ) -> Result<Vec<Tensor>, TokenizerError> {
+        self.redraw_each(clip_bthwc, keeps, long.into())
+    }
+
     pub(crate) fn encode(&self, clip_bthwc: &Tensor, passage: Passage) -> Result<Tokens, TokenizerError> {
         self.expect_clip(clip_bthwc, passage.long)?;
         tch::no_grad(|| {
@@ -104,23 +117,36 @@ impl Tokenizer {
     }
 
     pub(crate) fn redraw(&self, clip_bthwc: &Tensor, keep: Keep, passage: Passage) -> Result<Tensor, TokenizerError> {
+        Ok(self.redraw_each(clip_bthwc, &[keep], passage)?.swap_remove(0))
+    }
+
+    fn redraw_each(
+        &self,
+        clip_bthwc: &Tensor,
+        keeps: &[Keep],
+        passage: Passage,
+    ) -> Result<Vec<Tensor>, TokenizerError> {
         self.expect_clip(clip_bthwc, passage.long)?;
         tch::no_grad(|| {
             let options = (Kind::Uint8, clip_bthwc.device());
-            let drawn = Tensor::f_empty(clip_bthwc.size(), options).during("drawing frames")?;
-            let (groups, places) = (self.groups(clip_bthwc, passage)?, self.groups(&drawn, passage)?);
+            let empty = |_| Tensor::f_empty(clip_bthwc.size(), options).during("drawing frames");
+            let drawn = keeps.iter().map(empty).collect::<Result<Vec<_>, _>>()?;
+            let places = drawn.iter().map(|drawn| self.groups(drawn, passage)).collect::<Result<Vec<_>, _>>()?;
+            let groups = self.groups(clip_bthwc, passage)?;
             let per_clip = groups.iter().map(|group| group.size()[0]).sum::<i64>() / clip_bthwc.size()[0].max(1);
             let mut first = 0;
-            for (bytes, place) in groups.iter().zip(places) {
+            for (i, bytes) in groups.iter().enumerate() {
                 let (latents, clues) = self.seen(bytes, passage)?;
-                let mut values = self.quantizer.quantize(&latents)?.values;
-                if let Keep::Share { share, by } = keep {
-                    let scores = &self.scorer.scores(&clues)?;
-                    let windows = Windows { bytes, scores, first, per_clip };
-                    values = masked(&values, &self.chosen(&windows, (share, by))?)?;
+                let (all, scores) = (self.quantizer.quantize(&latents)?.values, self.scorer.scores(&clues)?);
+                let windows = Windows { bytes, scores: &scores, first, per_clip };
+                for (keep, places) in keeps.iter().zip(&places) {
+                    let values = match *keep {
+                        Keep::All => all.shallow_clone(),
+                        Keep::Share { share, by } => masked(&all, &self.chosen(&windows, (share, by))?)?,
+                    };
+                    self.draw(&values, &places[i], passage)?;
                 }
                 first += bytes.size()[0];
-                self.draw(&values, &place, passage)?;
             }
             Ok(drawn)
         })

@@ -16,7 +16,7 @@ pub(super) struct Frozen {
     /// Share of the tokens kept in training.
     pub(super) keep_ratio: f64,
     /// Hash of the weights.
-    id: String,
+    pub(super) id: String,
     /// The preset it was trained by.
     config_toml: String,
 }

@@ -49,6 +49,10 @@ pub(super) fn run_sections(runs: &[RunFolder]) -> Vec<Section> {
     sections.extend(probes::section(&all));
     sections.extend(kinds.iter().filter_map(|kind| training::section(kind, &of_kind(kind))));
     sections.extend(compared);
+    for n in &all {
+        let name = (all.len() > 1).then_some(n.name.as_str());
+        sections.extend(n.run.kept.as_ref().map(|kept| kept.section(name)));
+    }
     for n in all.iter().filter(|n| !n.run.memory.is_empty()) {
         let mut section = memory_section(&n.run.memory);
         section.title = format!("{}: {}", section.title, n.name);

@@ -181,6 +181,8 @@ fn a_selection_changes_what_is_drawn_and_no_frame_that_comes_before() {
         assert!(drawn[..i].iter().all(|other| other != one), "{:?}", ALL[i]);
         assert_eq!(one.narrow(1, 0, 2), all.narrow(1, 0, 2));
     }
+    let keeps = ALL.map(|by| Keep::Share { share: 0.3, by });
+    assert_eq!(tokenizer.reconstruct_each(&clip, &keeps, LongVideo::Windows).unwrap(), drawn);
 }
 
 #[test]

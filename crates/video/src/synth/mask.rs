@@ -46,18 +46,23 @@ impl MaskVideo {
     /// # Errors
     /// [`VideoError::Io`]; [`VideoError::Mask`] when it is no row of PBM pictures of one size.
     pub fn read(path: &Path) -> Result<Self, VideoError> {
-        let file =
-            std::fs::read(path).map_err(|source| VideoError::Io { action: "read", path: path.to_owned(), source })?;
-        Self::parse(&file).map_err(|problem| VideoError::Mask { path: path.to_owned(), problem })
+        let io = |source| VideoError::Io { action: "read", path: path.to_owned(), source };
+        Self::parse(path, &std::fs::read(path).map_err(io)?)
     }
 
-    fn parse(file: &[u8]) -> Result<Self, String> {
-        let (width_px, height_px, head_bytes) = head(file).ok_or("it does not begin like a PBM picture (P4)")?;
+    /// The same from bytes; `path` is for the error.
+    ///
+    /// # Errors
+    /// [`VideoError::Mask`].
+    pub fn parse(path: &Path, file: &[u8]) -> Result<Self, VideoError> {
+        let refuse = |problem: String| VideoError::Mask { path: path.to_owned(), problem };
+        let (width_px, height_px, head_bytes) =
+            head(file).ok_or_else(|| refuse("it does not begin like a PBM picture (P4)".to_owned()))?;
         let mut mask = MaskVideo { width_px, height_px, bits: Vec::new() };
         for (frame, picture) in file.chunks(head_bytes + mask.frame_bytes()).enumerate() {
             let (head, bits) = picture.split_at(head_bytes.min(picture.len()));
             if head != &file[..head_bytes] || bits.len() != mask.frame_bytes() {
-                return Err(format!("picture {frame} is cut short, or not of {width_px} x {height_px} pixels"));
+                return Err(refuse(format!("picture {frame} is cut short, or not of {width_px} x {height_px} pixels")));
             }
             mask.bits.extend_from_slice(bits);
         }
@@ -74,8 +79,8 @@ impl MaskVideo {
         self.bits.len() / self.frame_bytes()
     }
 
-    /// Share of each patch of a frame that the mask covers, `0..=1`, row by row. Patches divide the square in the middle of the
-    /// frame, as large as fits: what an unvaried clip shows, whatever its size.
+    /// Share of each patch of a frame that the mask covers, `0..=1`, row by row. Patches divide the square in the
+    /// middle of the frame, as large as fits: what an unvaried clip shows, whatever its size.
     ///
     /// * `frame` - below [`MaskVideo::num_frames`]
     /// * `grid` - rows and columns of patches

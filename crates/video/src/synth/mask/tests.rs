@@ -40,14 +40,14 @@ fn patches_of_the_middle_square_are_covered_by_their_share() {
 
 #[test]
 fn files_that_are_no_masks_are_refused() {
-    let refused = |file: &[u8]| MaskVideo::parse(file).unwrap_err();
+    let refused = |file: &[u8]| MaskVideo::parse(Path::new("m.pbm"), file).unwrap_err().to_string();
     for file in [b"".as_slice(), b"P5\n10 4\n", b"P4\n10\n", b"P4\n0 4\n", b"P4\n99999 4\n", b"P4\n10 4"] {
-        assert_eq!(refused(file), "it does not begin like a PBM picture (P4)");
+        assert_eq!(refused(file), "\"m.pbm\" is no mask of that video: it does not begin like a PBM picture (P4)");
     }
     let whole = [b"P4\n10 4\n".as_slice(), &[0; 8]].concat();
-    assert!(refused(&whole[..15]).starts_with("picture 0 is cut short"));
+    assert!(refused(&whole[..15]).contains("picture 0 is cut short"));
     let other = [&whole[..], b"P4\n11 4\n", &[0; 8]].concat();
-    assert!(refused(&other).starts_with("picture 1 is cut short, or not of 10 x 4"));
+    assert!(refused(&other).contains("picture 1 is cut short, or not of 10 x 4"));
 }
 
 #[test]
