@@ -190,8 +190,9 @@ def report(args, results, preset, num_clips):
         lines.append(f"| {name} | {rate} | {seed} | {secs:.0f} | {steps} | {pooled:.2f} | {mean:.2f} |")
     lines += [
         "", verdict(rows) + ".", "",
-        f"Theirs after {args.sweep_secs:g} s of training, on the first windows of the training clips: dB (steps) by learning rate; the "
-        "best rate goes into the table above.", "", "| network | " + " | ".join(f"{rate:g}" for rate in args.rates) + " |",
+        f"Theirs after {args.sweep_secs:g} s of training, on the first windows of the training clips: dB (steps) by learning "
+        "rate; the best rate goes into the table above.", "",
+        "| network | " + " | ".join(f"{rate:g}" for rate in args.rates) + " |",
         "|---|" + "---:|" * len(args.rates), *sweep,
     ]
     return "\n".join(lines) + "\n"
