@@ -103,12 +103,20 @@ fn what_cannot_be_measured_is_refused() {
 }
 
 #[test]
+fn a_store_without_segments_is_refused() {
+    let folder = folder_with(&["dives", "tokenizer"]);
+    folder.write("late.csv", b"path,label,start_secs,stop_secs\npool0000_00001.mp4,a,90,95\n");
+    folder.ok("data import csv late.csv --videos dives/rgb --short-side 32 --out empty.h5");
+    folder.refused(&EVAL.replace("train.h5", "empty.h5"), &["\"empty.h5\"", "no segment to measure"]);
+}
+
+#[test]
 fn a_clip_that_cannot_be_read_is_counted_and_named() {
     let folder = folder_with(&["train.h5", "tokenizer"]);
-    // The first frame of the store is no JPEG any more.
+    // The first few frames of the first video are no JPEGs any more; a clip shows the third.
     folder.damaged("train.h5", "damaged.h5", |bytes| {
         let at = bytes.windows(3).position(|three| three == [0xff, 0xd8, 0xff]).expect("a JPEG");
-        bytes[at..at + 64].fill(0);
+        bytes[at..at + 8192].fill(0);
     });
     let eval = EVAL.replace("train.h5", "damaged.h5");
     folder.ok(&format!("{eval} --kept 0.5 --seeds 1 --out measured"));
