@@ -113,10 +113,10 @@ fn a_store_without_segments_is_refused() {
 #[test]
 fn a_clip_that_cannot_be_read_is_counted_and_named() {
     let folder = folder_with(&["train.h5", "tokenizer"]);
-    // The first frame of the store is no JPEG any more.
+    // The first few frames of the first video are no JPEGs any more; a clip shows the third.
     folder.damaged("train.h5", "damaged.h5", |bytes| {
         let at = bytes.windows(3).position(|three| three == [0xff, 0xd8, 0xff]).expect("a JPEG");
-        bytes[at..at + 64].fill(0);
+        bytes[at..at + 8192].fill(0);
     });
     let eval = EVAL.replace("train.h5", "damaged.h5");
     folder.ok(&format!("{eval} --kept 0.5 --seeds 1 --out measured"));

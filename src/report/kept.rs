@@ -227,6 +227,13 @@ impl KeptResults {
             self.size_px,
             self.failed.len()
         )];
+        let spreads = self.rows.iter().filter_map(|row| row.psnr_of_draws_db).map(|[low, high]| high - low);
+        if let (2.., Some(most)) = (self.num_draws, spreads.reduce(f64::max)) {
+            said.push(format!(
+                "Random is the mean of {} draws, whose own means lie at most {most:.3} dB apart.",
+                self.num_draws
+            ));
+        }
         if let Some(mask) = &self.mask {
             let auc =
                 |auc: &Auc| format!("{:.3} ({:.3} to {:.3}; pooled {:.3})", auc.mean, auc.low, auc.high, auc.pooled);

@@ -101,11 +101,10 @@ mod tests {
 
     #[test]
     fn two_gaussians_worked_by_hand() {
-        // Means (0, 0) and (3, 4), variances diag(2, 8) and diag(8, 2), no covariance:
-        // 25 + (2 + 8 - 2 * 4) + (8 + 2 - 2 * 4) = 29.
+        // Means (0, 0) and (3, 4); variances, divided by 3, 4/3 times (1, 4) and (4, 1); no covariance. So the distance is
+        // 25 + the sum over both axes of s1 + s2 - 2 sqrt(s1 s2).
         let a = set(&[&[1.0, 2.0], &[-1.0, 2.0], &[1.0, -2.0], &[-1.0, -2.0]]);
         let b = set(&[&[5.0, 5.0], &[1.0, 5.0], &[5.0, 3.0], &[1.0, 3.0]]);
-        // Each set's sums of squares are divided by 3, not 4: variances times 4/3 of (1, 4) and (4, 1).
         let want = 25.0 + 2.0 * 4.0 / 3.0 * (1.0 + 4.0 - 2.0 * 2.0);
         assert!((frechet_distance(&a, &b).unwrap() - want).abs() < 1e-12);
         assert!(frechet_distance(&a, &a).unwrap().abs() < 1e-12);
