@@ -7,7 +7,7 @@ use std::path::Path;
 use hdf5::File;
 use serde_json::Value;
 
-use crate::fixture::{folder_with, pretrain};
+use crate::fixture::{folder_with, pretrain, tokenizer_train};
 
 const ENCODE: &str = "tokenizer encode --tokenizer tokenizer/tokenizer.safetensors";
 
@@ -53,7 +53,9 @@ fn a_shard_is_no_continuation_of_another() {
         assert_eq!(ran.code, Some(2), "{}", ran.tell());
         assert!(ran.stderr.contains("was begun with shard = 1/2, now it is 2/2"), "{}", ran.tell());
     }
-    folder.refused(&format!("{ENCODE} --clips train.h5 --out new.h5 --shard 3/2"), &[]);
+    let ran = folder.run(&format!("{ENCODE} --clips train.h5 --out new.h5 --shard 3/2"));
+    assert_eq!(ran.code, Some(2), "{}", ran.tell());
+    assert!(ran.stderr.contains("must be part/parts, such as 1/8 to 8/8"), "{}", ran.tell());
 }
 
 #[test]
@@ -92,8 +94,9 @@ fn stores_that_this_program_cannot_use_are_refused() {
     folder.refused(&lvmae("train.h5", "size.h5"), &["quantizer has 262144 codes, its codebook_size is 1000"]);
 
     damaged("codes.h5", &|file| file.dataset("codes")?.write_slice(&[262_144_u32], 300..301));
+    damaged("all_codes.h5", &|file| file.dataset("codes")?.write_raw(&[262_144_u32; 2048]));
     let says = "has the code 262144, and the codebook 262144 codes";
-    for command in ["data info codes.h5", "data export codes.h5 --npz codes.npz", &lvmae("train.h5", "codes.h5")] {
+    for command in ["data info codes.h5", "data export codes.h5 --npz codes.npz", &lvmae("train.h5", "all_codes.h5")] {
         let ran = folder.run(command);
         assert_eq!(ran.code, Some(2), "{}", ran.tell());
         assert!(ran.stderr.contains(says) && ran.stderr.contains("encode it again"), "{}", ran.tell());
@@ -102,6 +105,18 @@ fn stores_that_this_program_cannot_use_are_refused() {
     // 256 tokens each: the second segment.
     assert_eq!(ran.code, Some(1), "{}", ran.tell());
     assert!(ran.stdout.contains("1 damaged") && ran.stdout.contains("segment 1: "), "{}", ran.tell());
+}
+
+#[test]
+fn a_run_does_not_go_on_with_the_tokens_of_another_tokenizer() {
+    let folder = folder_with(&["train.h5", "train.tokens.h5", "lvmae"]);
+    folder.ok(&tokenizer_train("--out tokenizer --set train.steps=1 --set train.seed=1"));
+    folder.ok(&format!("{ENCODE} --clips train.h5 --out other.h5"));
+    let resume = |tokens: &str| {
+        pretrain("lvmae", &format!("--clips train.h5 --tokens {tokens} --out lvmae --set train.steps=3 --resume"))
+    };
+    folder.refused(&resume("other.h5"), &["\"lvmae\" was begun with other tokenizer", "another --out"]);
+    folder.ok(&resume("train.tokens.h5"));
 }
 
 /// An array of an `.npz` file: element type, shape, bytes of its items.

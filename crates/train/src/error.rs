@@ -85,6 +85,20 @@ pub enum TrainError {
         /// Every key that differs, with both values.
         differences: String,
     },
+    /// A resumed run was begun with other data.
+    #[error(
+        "{path:?} was begun with other {data}: {found} there, {wanted} here; give the same stores to go on, or another --out to start afresh"
+    )]
+    OtherData {
+        /// The run folder.
+        path: PathBuf,
+        /// What differs: "clips", "tokenizer".
+        data: String,
+        /// Its id in the record of the run.
+        found: String,
+        /// Its id now.
+        wanted: String,
+    },
     /// A resolved config is not TOML.
     #[error("the resolved config {origin} is not TOML")]
     ConfigText {

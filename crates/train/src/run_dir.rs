@@ -131,7 +131,7 @@ impl RunDir {
     ///
     /// # Errors
     /// Fresh: [`TrainError::HoldsRun`], [`TrainError::NotEmpty`]. Resume: [`TrainError::NoRun`],
-    /// [`TrainError::OtherConfig`] with the keys that differ, [`TrainError::RunRecord`]. Both: [`TrainError::InUse`],
+    /// [`TrainError::OtherConfig`] with the keys that differ, [`TrainError::OtherData`], [`TrainError::RunRecord`]. Both: [`TrainError::InUse`],
     /// [`TrainError::ConfigText`], [`TrainError::Io`].
     pub fn open(root: &Path, info: &RunInfo<'_>, start: Start) -> Result<Self, TrainError> {
         let here = settings::settings("of this run", info.config_toml)?;
@@ -157,7 +157,9 @@ impl RunDir {
             }
             // Another process was quicker between the first look and the lock.
             (Start::Fresh, true) => return Err(TrainError::HoldsRun { path: root.to_owned() }),
-            (Start::Resume, _) if read_record(&record_path)?.config_hash == config_hash => {}
+            (Start::Resume, _) if read_record(&record_path)?.config_hash == config_hash => {
+                expect_same_data(root, &read_record(&record_path)?.provenance, &info.provenance)?;
+            }
             (Start::Resume, _) => {
                 let there = settings::settings(CONFIG, &read(&config_path)?)?;
                 let differences = match settings::differences(&there, &here) {
@@ -266,6 +268,21 @@ impl RunRecord {
 
 fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// Clips and tokenizer must be those that the run began with: which clips a step sees follows from them.
+fn expect_same_data(root: &Path, there: &Provenance, here: &Provenance) -> Result<(), TrainError> {
+    let keys = there.data.keys().chain(here.data.keys());
+    let of = |data: &Provenance, key: &String| data.data.get(key).cloned().unwrap_or_else(|| "none".to_owned());
+    match keys.into_iter().find(|key| there.data.get(*key) != here.data.get(*key)) {
+        None => Ok(()),
+        Some(key) => Err(TrainError::OtherData {
+            path: root.to_owned(),
+            data: key.clone(),
+            found: of(there, key),
+            wanted: of(here, key),
+        }),
+    }
 }
 
 fn read_record(path: &Path) -> Result<RunRecord, TrainError> {

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use serde_json::json;
-use video::{PriorityStats, TokenStats, TokenStore};
+use spec::Sampling;
+use video::{EncodedCrop, EncodedLayout, LongVideos, PriorityStats, TokenHeader, TokenStats, TokenStore};
 
 use super::file_bytes;
 use crate::exit::Interrupted;
@@ -51,7 +52,7 @@ fn text(store: &TokenStore, stats: &TokenStats) -> anyhow::Result<String> {
     row("size", format!("{:.1} MiB", file_bytes(store.path()) as f64 / (1 << 20) as f64));
     row("tokenizer", header.tokenizer_id.clone());
     row("clips", format!("{}, shard {}", header.clip_store_id, header.shard));
-    row("encoded", encoded(store));
+    row("encoded", encoded(header));
     row("quantizer", quantizer::in_words(header)?);
     row("segments", grouped(store.num_segments() as u64));
     row("tokens", format!("{}, {rows}x{columns} in each latent frame, of {t}x{h}x{w}", grouped(store.num_tokens())));
@@ -63,13 +64,24 @@ fn text(store: &TokenStore, stats: &TokenStats) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn encoded(store: &TokenStore) -> String {
-    let header = store.header();
+fn encoded(header: &TokenHeader) -> String {
     let (size, num_frames) = (header.size_px, header.num_frames);
-    format!(
-        "{:?} of {size} px, {:?}, {num_frames} frames or more ({:?}), {:?}, {:?}",
-        header.crop, header.sampling, header.short, header.time_layout, header.long_videos
-    )
+    let crop = match header.crop {
+        EncodedCrop::CentreSquare => format!("the centre square in {size}x{size} px"),
+    };
+    let sampling = match header.sampling {
+        Sampling::Segment => format!("{num_frames} frames over the whole segment"),
+        Sampling::Rate { frames_per_sec } => format!("{frames_per_sec} frames/s, at least {num_frames}"),
+    };
+    let layout = match header.time_layout {
+        EncodedLayout::Pairs => "frames in pairs",
+        EncodedLayout::FirstFrame => "the first frame by itself",
+    };
+    let long = match header.long_videos {
+        LongVideos::Windows => "window by window",
+        LongVideos::Carried => "windows carried on",
+    };
+    format!("{crop}, {sampling}, {layout}, {long}")
 }
 
 fn code_use(stats: &TokenStats, codebook_size: u64) -> String {

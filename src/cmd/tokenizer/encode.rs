@@ -56,18 +56,16 @@ pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::R
     let mut progress = Progress::new("encoding frames", encoder.num_frames());
     for segment in segments.start + num_kept..segments.end {
         let (id, source_hash) = (store.segments()[segment].id.clone(), store.source_hash(segment));
+        expect_to_go_on(args, session, (writer.num_segments(), segments.len()))?;
         if let Some((from, place)) = earlier.find(&source_hash) {
             from.copy_segment(place, &mut writer, id)?;
             num_copied += 1;
             continue;
         }
-        loop {
-            if session.interrupted() {
-                return Err(interrupted(args, writer.num_segments(), segments.len()).into());
-            }
-            let Some(tokens) = encoder.next_of(segment, &mut speed)? else { break };
+        while let Some(tokens) = encoder.next_of(segment, &mut speed)? {
             writer.push(&tokens)?;
             progress.set(speed.num_frames(), &format!("{id}, {speed}"));
+            expect_to_go_on(args, session, (writer.num_segments(), segments.len()))?;
         }
         writer.commit(EncodedSegment { id, source_hash })?;
     }
@@ -89,9 +87,17 @@ fn expect_pairs(args: &TokenizerEncodeArgs, frozen: &Frozen) -> Result<(), BadIn
     }
 }
 
-fn interrupted(args: &TokenizerEncodeArgs, num_done: usize, num_segments: usize) -> Interrupted {
+fn expect_to_go_on(
+    args: &TokenizerEncodeArgs,
+    session: &Session,
+    (num_done, num_segments): (usize, usize),
+) -> Result<(), Interrupted> {
+    if !session.interrupted() {
+        return Ok(());
+    }
     let out = args.out.display();
-    Interrupted(format!("{num_done} of {num_segments} segments of {out} are kept: run the same command again to go on"))
+    let kept = format!("{num_done} of {num_segments} segments of {out} are kept: run the same command again to go on");
+    Err(Interrupted(kept))
 }
 
 fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {

@@ -93,3 +93,18 @@ fn a_start_that_was_killed_before_its_record_can_be_made_again() {
     fs::rename(dir.path().join("run.json"), dir.path().join("run.json.tmp")).unwrap();
     RunDir::open(dir.path(), &info(CONFIG_TOML), Start::Fresh).unwrap();
 }
+
+#[test]
+fn a_resume_on_other_data_is_refused_with_what_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let on = |clips: &str, tokenizer: Option<&str>| {
+        let data = [Some(("clips", clips)), tokenizer.map(|id| ("tokenizer", id))].into_iter().flatten();
+        let data = data.map(|(name, id)| (name.to_owned(), id.to_owned())).collect();
+        RunInfo { provenance: Provenance { data, ..Provenance::default() }, ..info(CONFIG_TOML) }
+    };
+    drop(RunDir::open(dir.path(), &on("a", Some("t")), Start::Fresh).unwrap());
+    drop(RunDir::open(dir.path(), &on("a", Some("t")), Start::Resume).unwrap());
+    let refusal = |info: &RunInfo<'_>| RunDir::open(dir.path(), info, Start::Resume).unwrap_err().to_string();
+    assert!(refusal(&on("b", Some("t"))).contains("was begun with other clips: a there, b here"));
+    assert!(refusal(&on("a", None)).contains("was begun with other tokenizer: t there, none here"));
+}
