@@ -15,7 +15,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("arvideo-tiny-128f", include_str!("../presets/arvideo-tiny-128f.toml")),
 ];
 
-/// A tokenizer recipe. Windows of 16 frames are cut from the timeline that `[clip]` describes, which is the timeline that
+/// A tokenizer recipe. Windows of 16 frames (17 under `first_frame`) are cut from the timeline that `[clip]` describes, which is the timeline that
 /// pre-training uses: both presets have the same `[clip]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

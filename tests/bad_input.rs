@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::fixture::{folder_with, pretrain};
+use crate::fixture::{folder_with, pretrain, tokenizer_train};
 use crate::folder::Folder;
 
 /// LVMAE from the fixture's stores into the folder `run`; `rest` may change what is named here.
@@ -62,6 +62,22 @@ fn a_store_that_exists_is_not_written_over() {
     folder.refused(
         "tokenizer encode --tokenizer tokenizer/tokenizer.safetensors --clips train.h5 --out train.tokens.h5",
         &["\"train.tokens.h5\" already exists", "another name"],
+    );
+}
+
+#[test]
+fn a_tokenizer_whose_first_frame_stands_alone_trains_and_draws_but_encodes_nothing() {
+    let folder = folder_with(&["train.h5"]);
+    let layout = "--set tokenizer.time=\"first_frame\"";
+    folder.refused(
+        &tokenizer_train(&format!("--out run {layout} --set clip.num_frames=16")),
+        &["clip.num_frames = 16", "a window of 17 frames", "32 or more"],
+    );
+    folder.ok(&tokenizer_train(&format!("--out run {layout} --set train.steps=2")));
+    folder.ok("tokenizer reconstruct --tokenizer run/tokenizer.safetensors --clips train.h5 --out drawn --count 1");
+    folder.refused(
+        "tokenizer encode --tokenizer run/tokenizer.safetensors --clips train.h5 --out train.tokens.h5",
+        &["run/tokenizer.safetensors", "tokenizer.time = \"first_frame\"", "tokenizer.time = \"pairs\""],
     );
 }
 

@@ -22,6 +22,7 @@ fn main() {
         .file("shim/autograd.cpp")
         .file("shim/autocast.cpp")
         .file("shim/non_finite.cpp")
+        .file("shim/norm.cpp")
         .file("shim/collective.cpp")
         .include("shim/gloo_fwd")
         .compile("longvid_shim");

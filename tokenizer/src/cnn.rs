@@ -1,4 +1,4 @@
-use nn::{CausalConv3d, Conv3dConfig, During, FrameGroupNorm, NnError, Past};
+use nn::{CausalConv3d, Conv3dConfig, During, FrameNormSilu, NnError, Past};
 use tch::nn::Path;
 use tch::{TchError, Tensor};
 
@@ -10,7 +10,7 @@ const POINT: [i64; 3] = [1, 1, 1];
 /// MAGVIT's residual block: twice (normalize, SiLU, convolve 3x3x3), around it a skip that changes the channels if needed.
 #[derive(Debug)]
 struct ResBlock {
-    norms: [FrameGroupNorm; 2],
+    norms: [FrameNormSilu; 2],
     convs: [CausalConv3d; 2],
     skip: Option<CausalConv3d>,
 }
@@ -20,8 +20,8 @@ impl ResBlock {
         let cube = |name: &str, c_in| CausalConv3d::new(&(path / name), c_in, c_out, Conv3dConfig::same(CUBE));
         Ok(ResBlock {
             norms: [
-                FrameGroupNorm::new(&(path / "norm1"), c_in, num_groups)?,
-                FrameGroupNorm::new(&(path / "norm2"), c_out, num_groups)?,
+                FrameNormSilu::new(&(path / "norm1"), c_in, num_groups)?,
+                FrameNormSilu::new(&(path / "norm2"), c_out, num_groups)?,
             ],
             convs: [cube("conv1", c_in)?, cube("conv2", c_out)?.zeroed()?],
             skip: match c_in == c_out {
@@ -34,11 +34,12 @@ impl ResBlock {
     fn forward(&self, x_bcthw: &Tensor, past: &mut Past) -> Result<Tensor, NnError> {
         let mut x = x_bcthw.shallow_clone();
         for (norm, conv) in self.norms.iter().zip(&self.convs) {
-            x = conv.forward(&norm.forward(&x)?.f_silu().during("a residual block")?, past)?;
+            x = conv.forward(&norm.forward(&x)?, past)?;
         }
         match &self.skip {
-            Some(skip) => x.f_add(&skip.forward(x_bcthw, past)?),
-            None => x.f_add(x_bcthw),
+            // In place: no gradient needs what a convolution put out.
+            Some(skip) => x.f_add_(&skip.forward(x_bcthw, past)?),
+            None => x.f_add_(x_bcthw),
         }
         .during("a residual block")
     }
@@ -64,7 +65,7 @@ pub(crate) struct Encoder {
     /// After each level but the last.
     downs: Vec<CausalConv3d>,
     tail: Vec<ResBlock>,
-    norm: FrameGroupNorm,
+    norm: FrameNormSilu,
     head: CausalConv3d,
 }
 
@@ -91,7 +92,7 @@ impl Encoder {
             levels,
             downs,
             tail: blocks(&(path / "tail"), count, [last, last], groups)?,
-            norm: FrameGroupNorm::new(&(path / "norm"), last, groups)?,
+            norm: FrameNormSilu::new(&(path / "norm"), last, groups)?,
             head: CausalConv3d::new(
                 &(path / "head"),
                 last,
@@ -104,15 +105,15 @@ impl Encoder {
     /// `frames_bthwc` `[B, F, Y, X, 3]` f32 in `[-1, 1]` to latents `[B, T, H, W, D]` before quantization. `past` is that of
     /// the frames.
     pub(crate) fn forward(&self, frames_bthwc: &Tensor, past: &mut Past) -> Result<Tensor, NnError> {
-        let folded = fold_space(frames_bthwc, self.stem_patch).during("encoding")?;
-        let mut x = self.stem.forward(&folded.f_permute([0, 4, 1, 2, 3]).during("encoding")?, past)?;
+        let folded = fold_space(frames_bthwc, self.stem_patch).and_then(|x| x.f_permute([0, 4, 1, 2, 3]));
+        let mut x = self.stem.forward(&folded.during("encoding")?, past)?;
         for (i, level) in self.levels.iter().enumerate() {
             x = run(level, x, past)?;
             if let Some(down) = self.downs.get(i) {
                 x = down.forward(&x, past)?;
             }
         }
-        let x = self.norm.forward(&run(&self.tail, x, past)?)?.f_silu().during("encoding")?;
+        let x = self.norm.forward(&run(&self.tail, x, past)?)?;
         self.head.forward(&x, past)?.f_permute([0, 2, 3, 4, 1]).during("encoding")
     }
 }

@@ -16,7 +16,8 @@
 //! | differentiable top-k     | `topk::straight_through`                                |
 //! | z after zeroing          | `model::masked`                                         |
 //! | what it is compared with | `Selection`: random, uniform and motion instead of top-k |
-//! | 16-frame sliding window  | `WINDOW_FRAMES`, `window.rs`                            |
+//! | 16-frame sliding window  | `LongVideo::Windows`                                    |
+//! | MAGVIT-v2's 1 + t k      | `TimeLayout::FirstFrame`                                |
 //!
 //! Letters in names: B clips, F frames, T latent frames, H and W rows and columns (of pixels for clips, of tokens for
 //! latents), D channels of the latent, C other channels, N tokens, K codes.
@@ -29,6 +30,11 @@
 //!   neighbours, v1's pair, cannot pass a 2x2 detail from the fine grid to the coarse one in a single step.
 //! - Normalization is per frame, so that a window can be cut short without changing what came before. None stands before
 //!   the decoder's last layer, which has to bring out each frame's own brightness and contrast.
+//! - MAGVIT-v2's layout of time (`first_frame`, for an image or a video that starts with one) is the other one's (`pairs`) behind
+//!   t - 1 blank frames, whose reconstruction is dropped: all convolutions stay the same. What scores compare is led in by
+//!   stills of the first frame instead.
+//! - Beside the paper's windows, a long video can pass as one (`LongVideo::Carried`): in chunks between which each
+//!   convolution carries the frames that it still needs.
 //! - `stem_patch` can fold pixels into channels before the first layer, which makes training on a CPU possible.
 //! - Not published, chosen here: FSQ levels, scorer widths, the kind of differentiable top-k, channel multipliers for
 //!   2x16x16, normalization groups.

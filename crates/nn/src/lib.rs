@@ -20,7 +20,7 @@ mod stack;
 mod vit;
 
 pub use block::{Block, CrossBlock, StackConfig, additive_mask, layer_norm, mask_in_precision};
-pub use conv::{CausalConv3d, Conv3dConfig, FrameGroupNorm};
+pub use conv::{CausalConv3d, Conv3dConfig, FrameNormSilu};
 pub use cubes::Cubes;
 pub use drop_path::{DropPath, Mode};
 pub use error::{During, NnError};

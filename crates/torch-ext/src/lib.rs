@@ -1,5 +1,5 @@
 //! What tch lacks: exact memory counters, malloc tuning, activation checkpointing, mixed precision, fused AdamW,
-//! loading CUDA, finding the first value that is not finite, collectives between processes.
+//! group normalization with SiLU, loading CUDA, finding the first value that is not finite, collectives between processes.
 //!
 //! This is the one room with unsafe code and C++. It knows nothing of networks: tensors and closures come in as values.
 //! Every call into the C++ shim is wrapped in try/catch on that side and comes back as [`Error`].
@@ -14,6 +14,7 @@ mod libtorch;
 pub mod malloc;
 pub mod memory;
 mod non_finite;
+mod norm;
 mod shim;
 
 pub use adamw::{AdamWStep, fused_adamw, total_norm};
@@ -24,3 +25,4 @@ pub use cuda::{CudaBackend, load_cuda};
 pub use error::{Error, is_out_of_memory};
 pub use libtorch::{Libtorch, libtorch};
 pub use non_finite::{Cause, NonFinite, Pass, first_non_finite};
+pub use norm::group_norm_silu;

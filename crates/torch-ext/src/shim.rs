@@ -80,6 +80,14 @@ unsafe extern "C" {
         texts: *mut *const c_char,
     ) -> c_int;
     pub(crate) fn lv_watch_end(watching: *mut Watching);
+    pub(crate) fn lv_group_norm_silu(
+        x: *mut C_tensor,
+        weight: *mut C_tensor,
+        bias: *mut C_tensor,
+        num_groups: i64,
+        eps: f64,
+        output: *mut *mut C_tensor,
+    ) -> c_int;
     pub(crate) fn lv_total_norm(list: *const *mut C_tensor, n: c_int, output: *mut *mut C_tensor) -> c_int;
     pub(crate) fn lv_store_open(
         host: *const c_char,

@@ -126,6 +126,22 @@ fn expect_register(cube_px: usize) {
 }
 
 #[test]
+fn only_beside_tokens_must_a_clip_be_whole_cubes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut source = coloured(dir.path(), PATCH_PX);
+    let load = |source: &ClipSource, start_frame, num_frames| {
+        load_clip(source, ClipRequest { segment: 0, start_frame, num_frames, view: View::CENTRE })
+    };
+    let (odd, all) = (load(&source, 3, 17).unwrap(), load(&source, 0, 48).unwrap());
+    let frame = 32 * 32 * 3;
+    assert_eq!(odd.rgb, all.rgb[3 * frame..20 * frame]);
+    source.tokens = Some(Arc::new(tokens(dir.path(), &source)));
+    for (start_frame, num_frames) in [(3, 16), (2, 17)] {
+        assert!(matches!(load(&source, start_frame, num_frames), Err(VideoError::ClipStart { .. })));
+    }
+}
+
+#[test]
 fn codes_and_pixels_are_of_the_same_cubes_wherever_the_crop_lies() {
     expect_register(PATCH_PX);
 }
