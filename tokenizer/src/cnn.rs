@@ -152,6 +152,11 @@ impl Decoder {
         })
     }
 
+    /// Weights of the last convolution, sharing storage.
+    pub(crate) fn last_layer(&self) -> Tensor {
+        self.head.weight().shallow_clone()
+    }
+
     /// `values_bthwd` `[B, T, H, W, D]` to frames `[B, F, Y, X, 3]`, meant to lie in `[-1, 1]` but not clamped.
     pub(crate) fn forward(&self, values_bthwd: &Tensor) -> Result<Tensor, NnError> {
         let mut x = self.stem.forward(&values_bthwd.f_permute([0, 4, 1, 2, 3]).during("decoding")?)?;

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use spec::{Patch, SpecError};
 use vector_quantize::Fsq;
 
-use crate::TokenizerError;
+use crate::{LossConfig, TokenizerError};
 
 /// Frames of one window: what the tokenizer is trained on, and what it sees at once of a longer clip (paper: 16).
 pub const WINDOW_FRAMES: i64 = 16;
@@ -55,26 +55,6 @@ pub struct TopKConfig {
     pub temperature: f64,
 }
 
-/// The `[tokenizer.loss]` section.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LossConfig {
-    /// Distance between the reconstruction and the frames.
-    pub recon: Recon,
-    /// Weight of the same distance between differences of adjacent frames (ours; 0 in the paper).
-    pub frame_diff_weight: f64,
-}
-
-/// Distance between reconstruction and frames, on values in `[-1, 1]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recon {
-    /// Mean absolute error.
-    L1,
-    /// Mean squared error (MAGVIT).
-    L2,
-}
-
 /// A [`TokenizerConfig`] whose parts fit each other and the patch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedTokenizer {
@@ -103,7 +83,7 @@ impl TokenizerConfig {
     }
 
     fn check_numbers(&self) -> Result<(), SpecError> {
-        let (top_k, diff) = (&self.top_k, self.loss.frame_diff_weight);
+        let top_k = &self.top_k;
         let counts = [
             ("tokenizer.base_channels", self.base_channels),
             ("tokenizer.channel_mult", self.channel_mult.iter().copied().min().unwrap_or(0)),
@@ -131,10 +111,7 @@ impl TokenizerConfig {
         if !(top_k.temperature > 0.0 && top_k.temperature.is_finite()) {
             return Err(range_error("tokenizer.top_k.temperature", top_k.temperature, "above 0"));
         }
-        if !(diff >= 0.0 && diff.is_finite()) {
-            return Err(range_error("tokenizer.loss.frame_diff_weight", diff, "0 or above"));
-        }
-        Ok(())
+        self.loss.check()
     }
 }
 
@@ -174,7 +151,7 @@ fn expect_patch(keys: &'static str, product: [i64; 3], patch: Patch) -> Result<(
     if product == patch { Ok(()) } else { Err(TokenizerError::Strides { keys, product, patch }) }
 }
 
-fn range_error(key: &'static str, value: impl ToString, rule: &'static str) -> SpecError {
+pub(crate) fn range_error(key: &'static str, value: impl ToString, rule: &'static str) -> SpecError {
     SpecError::OutOfRange { key, value: value.to_string(), rule }
 }
 

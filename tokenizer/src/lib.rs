@@ -16,14 +16,15 @@
 //! | differentiable top-k     | `topk::straight_through`                                |
 //! | z after zeroing          | `model::masked`                                         |
 //! | 16-frame sliding window  | `WINDOW_FRAMES`, `window.rs`                            |
+//! | MAGVIT's discriminator   | `loss/discriminator.rs`                                 |
 //!
 //! Letters in names: B clips, F frames, T latent frames, H and W rows and columns (of pixels for clips, of tokens for
 //! latents), D channels of the latent, C other channels, N tokens, K codes.
 //!
 //! Departures from the paper, each for a reason:
 //!
-//! - No adversarial and no perceptual loss: both need a network trained elsewhere or a second optimizer. Reconstructions
-//!   are blurrier; codes and priorities work the same way.
+//! - No perceptual loss unless the user has the weights of VGG16: without, reconstructions are blurrier; codes and
+//!   priorities work the same way. MAGVIT's is on a ResNet.
 //! - From MAGVIT-v2, not v1: causal convolutions, strided down-sampling and depth-to-space. Average pooling and nearest
 //!   neighbours, v1's pair, cannot pass a 2x2 detail from the fine grid to the coarse one in a single step.
 //! - Normalization is per frame, so that a window can be cut short without changing what came before. None stands before
@@ -44,7 +45,11 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use config::{CheckedTokenizer, LossConfig, Recon, ScorerConfig, TokenizerConfig, TopKConfig, WINDOW_FRAMES};
+pub use config::{CheckedTokenizer, ScorerConfig, TokenizerConfig, TopKConfig, WINDOW_FRAMES};
 pub use error::TokenizerError;
+pub use loss::{
+    AdaptiveConfig, AdversarialConfig, Critics, Downsample, GanConfig, GanLoss, LossConfig, PenaltyConfig,
+    PerceptualConfig, Recon,
+};
 pub use model::Tokenizer;
 pub use window::{Keep, Tokens};

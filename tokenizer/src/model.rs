@@ -5,7 +5,7 @@ use vector_quantize::Fsq;
 
 use crate::cnn::{Decoder, Encoder};
 use crate::config::WINDOW_FRAMES;
-use crate::loss::{Forward, losses};
+use crate::loss::{Critics, Forward, losses};
 use crate::scorer::{Scorer, adjacent_distance};
 use crate::topk::keep_mask;
 use crate::{CheckedTokenizer, TokenizerError};
@@ -56,15 +56,25 @@ impl Tokenizer {
     }
 
     /// One training step's loss over a batch of windows: encode, score, set all but the top tokens to 0, quantize, decode,
-    /// compare. Reports `recon`, `psnr_db`, `kept_share`, `score_mean`, `score_std`, `frame_diff` where it has a weight, and
-    /// the codes of all tokens, those set to 0 included.
+    /// compare. Reports `recon`, `psnr_db`, `kept_share`, `score_mean`, `score_std`, and where they have a weight
+    /// `frame_diff`, `perceptual`, `g_loss` (the tokenizer's adversarial term), `d_loss` (the discriminator's), `logit_real`,
+    /// `logit_fake`, `adaptive_weight`, `r1` and `lecam`, all before they are weighted; and the codes of all tokens, those set
+    /// to 0 included. With a discriminator the total is the sum of both sides'.
     ///
     /// * `clip_bthwc` - `[B, 16, H, W, 3]` u8
+    /// * `critics` - collect what their [`Critics::after_step`] needs
+    /// * `step` - of the run, from 1
     ///
     /// # Errors
     /// [`TokenizerError::Nn`] for another shape or element type, or when libtorch fails; [`TokenizerError::ClipSize`] for a
     /// side that is not a multiple of the patch.
-    pub fn loss(&self, clip_bthwc: &Tensor) -> Result<Losses, TokenizerError> {
+    pub fn loss(&self, clip_bthwc: &Tensor, critics: &mut Critics, step: u64) -> Result<Losses, TokenizerError> {
+        let forward = self.forward(clip_bthwc)?;
+        losses(&forward, (&self.checked.config().loss, self.codebook_size()), critics, step)
+    }
+
+    /// A training step's forward pass over windows `[B, 16, H, W, 3]` u8.
+    pub(crate) fn forward(&self, clip_bthwc: &Tensor) -> Result<Forward, TokenizerError> {
         expect_shape("clip", clip_bthwc, &[-1, WINDOW_FRAMES, -1, -1, 3])?;
         self.expect_clip(clip_bthwc)?;
         let frames = normalized(clip_bthwc)?;
@@ -73,8 +83,8 @@ impl Tokenizer {
         let mask = self.mask(&scores, self.checked.config().top_k.keep_ratio)?;
         let quantized = self.fsq().quantize(&masked(&latents, &mask)?)?;
         let output = self.decoder.forward(&quantized.values)?;
-        let forward = Forward { frames, output, codes: quantized.codes, scores, mask };
-        losses(&forward, &self.checked.config().loss, self.codebook_size())
+        let last_layer = self.decoder.last_layer();
+        Ok(Forward { frames, output, codes: quantized.codes, scores, mask, last_layer })
     }
 
     pub(crate) fn fsq(&self) -> &Fsq {

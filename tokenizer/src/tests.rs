@@ -6,12 +6,13 @@ use tch::{Device, Kind, Tensor};
 use torch_ext::{Precision, autocast, first_non_finite};
 
 use crate::{
-    Keep, LossConfig, Recon, ScorerConfig, Tokenizer, TokenizerConfig, TokenizerError, TopKConfig, WINDOW_FRAMES,
+    AdversarialConfig, Critics, Keep, LossConfig, PerceptualConfig, Recon, ScorerConfig, Tokenizer, TokenizerConfig,
+    TokenizerError, TopKConfig, WINDOW_FRAMES,
 };
 
-const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
+pub(crate) const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
 
-fn tiny() -> TokenizerConfig {
+pub(crate) fn tiny() -> TokenizerConfig {
     TokenizerConfig {
         levels: vec![8, 8, 8, 8],
         base_channels: 16,
@@ -22,8 +23,18 @@ fn tiny() -> TokenizerConfig {
         norm_groups: 4,
         scorer: ScorerConfig { channels: 8, strides: [[2, 4, 4], [1, 2, 2]] },
         top_k: TopKConfig { keep_ratio: 0.5, temperature: 0.5 },
-        loss: LossConfig { recon: Recon::L2, frame_diff_weight: 0.0 },
+        loss: without_critics(Recon::L2, 0.0),
     }
+}
+
+pub(crate) fn without_critics(recon: Recon, frame_diff_weight: f64) -> LossConfig {
+    let (perceptual, adversarial) = (PerceptualConfig::None {}, AdversarialConfig::None {});
+    LossConfig { recon, frame_diff_weight, perceptual, adversarial }
+}
+
+/// The loss without a critic.
+fn total(tokenizer: &Tokenizer, clip_bthwc: &Tensor) -> Tensor {
+    tokenizer.loss(clip_bthwc, &mut Critics::none(), 1).unwrap().total
 }
 
 fn untrained() -> (VarStore, Tokenizer) {
@@ -135,7 +146,7 @@ fn later_frames_change_no_earlier_code() {
 fn the_scorer_learns_through_the_mask_and_nothing_else() {
     let (vs, tokenizer) = tokenizer();
     let clip = noise(2, WINDOW_FRAMES);
-    tokenizer.loss(&clip).unwrap().total.f_backward().unwrap();
+    total(&tokenizer, &clip).f_backward().unwrap();
     assert!(grad_norm(&vs, "scorer") > 0.0);
 
     // The same step with every token kept: a mask without choice has no gradient, so the scorer hears nothing.
@@ -143,7 +154,7 @@ fn the_scorer_learns_through_the_mask_and_nothing_else() {
     let vs = VarStore::new(Device::Cpu);
     let tokenizer = Tokenizer::new(&vs.root(), &all.check(PATCH).unwrap()).unwrap();
     wake(&vs);
-    tokenizer.loss(&clip).unwrap().total.f_backward().unwrap();
+    total(&tokenizer, &clip).f_backward().unwrap();
     assert_eq!(grad_norm(&vs, "scorer"), 0.0);
     assert!(grad_norm(&vs, "encoder") > 0.0);
 }
@@ -155,7 +166,7 @@ fn a_step_in_bf16_has_finite_f32_gradients_and_nearly_the_loss_of_f32() {
     let named: Vec<(String, Tensor)> = vs.variables().into_iter().collect();
     let step = |precision| {
         let run = || {
-            let loss = autocast(Device::Cpu, precision, || tokenizer.loss(&clip).unwrap().total).unwrap();
+            let loss = autocast(Device::Cpu, precision, || total(&tokenizer, &clip)).unwrap();
             loss.f_backward().unwrap();
             loss
         };
@@ -177,7 +188,7 @@ fn a_short_training_beats_the_best_constant_colour_by_far() {
     let mut adam = Adam::default().build(&vs, 4e-3).unwrap();
     for _ in 0..100 {
         adam.zero_grad();
-        tokenizer.loss(&batch).unwrap().total.f_backward().unwrap();
+        total(&tokenizer, &batch).f_backward().unwrap();
         adam.step();
     }
     let frames = batch.to_kind(Kind::Float);
@@ -220,7 +231,7 @@ fn numbers_out_of_range_are_refused_by_key() {
     refused(TokenizerConfig { levels: vec![8, 1], ..tiny() }, "levels[1] = 1");
     let top_k = TopKConfig { keep_ratio: 0.0, temperature: 0.5 };
     refused(TokenizerConfig { top_k, ..tiny() }, "tokenizer.top_k.keep_ratio = 0");
-    let loss = LossConfig { recon: Recon::L1, frame_diff_weight: f64::NAN };
+    let loss = without_critics(Recon::L1, f64::NAN);
     refused(TokenizerConfig { loss, ..tiny() }, "tokenizer.loss.frame_diff_weight = NaN");
     let whole = tiny().check(Patch { t: 16, h: 8, w: 8 }).unwrap_err().to_string();
     assert!(whole.starts_with("clip.patch[0] = 16"), "{whole}");
@@ -234,7 +245,8 @@ fn clips_of_other_sizes_are_refused() {
     assert!(matches!(refused, Err(TokenizerError::ClipSize { axis: "frames", size: 24, step: 16 })));
     let refused = tokenizer.reconstruct(&u8s(&[1, 16, 16, 12, 3]), Keep::All);
     assert!(matches!(refused, Err(TokenizerError::ClipSize { axis: "width", size: 12, step: 8 })));
-    assert!(matches!(tokenizer.loss(&u8s(&[1, 32, 16, 16, 3])), Err(TokenizerError::Nn(nn::NnError::Shape { .. }))));
+    let two = tokenizer.loss(&u8s(&[1, 32, 16, 16, 3]), &mut Critics::none(), 1);
+    assert!(matches!(two, Err(TokenizerError::Nn(nn::NnError::Shape { .. }))));
     let floats = u8s(&[1, 16, 16, 16, 3]).to_kind(Kind::Float);
     assert!(matches!(tokenizer.encode_clip(&floats), Err(TokenizerError::Nn(nn::NnError::Kind { .. }))));
 }
@@ -250,4 +262,28 @@ fn a_reconstruction_has_the_shape_of_its_clip_whatever_is_kept() {
     // Without the later tokens, later frames can only repeat what the first latent frame says.
     assert_ne!(none, all);
     assert_eq!(none.narrow(1, 0, 2), all.narrow(1, 0, 2));
+}
+
+#[test]
+fn one_clip_is_learned_by_heart_to_35_db() {
+    let top_k = TopKConfig { keep_ratio: 1.0, temperature: 0.5 };
+    let config = TokenizerConfig { base_channels: 32, levels: vec![8; 6], top_k, ..tiny() };
+    tch::manual_seed(3);
+    let vs = VarStore::new(Device::Cpu);
+    let tokenizer = Tokenizer::new(&vs.root(), &config.check(PATCH).unwrap()).unwrap();
+    let clip = walking_square(WINDOW_FRAMES);
+    let mut adam = Adam::default().beta2(0.95).build(&vs, 0.0).unwrap();
+    let num_steps = 150;
+    for step in 1..=num_steps {
+        // Twenty steps up, then down to zero in a straight line.
+        adam.set_lr(4e-3 * f64::min(f64::from(step) / 20.0, f64::from(num_steps - step) / f64::from(num_steps - 20)));
+        adam.zero_grad();
+        total(&tokenizer, &clip).f_backward().unwrap();
+        adam.clip_grad_norm(1.0);
+        adam.step();
+    }
+    let drawn = tokenizer.reconstruct(&clip, Keep::All).unwrap().to_kind(Kind::Float);
+    let mse = (drawn - clip.to_kind(Kind::Float)).square().mean(Kind::Float).double_value(&[]);
+    let psnr_db = 10.0 * (255.0_f64.powi(2) / mse).log10();
+    assert!(psnr_db > 35.0, "{psnr_db:.1} dB");
 }

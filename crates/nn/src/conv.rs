@@ -70,6 +70,11 @@ impl CausalConv3d {
         Ok(self)
     }
 
+    /// The weights, `[C_out, C_in, t, h, w]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
     /// `x_bcthw` `[B, C_in, T, H, W]` to `[B, C_out, T / stride, H / stride, W / stride]`.
     ///
     /// # Errors

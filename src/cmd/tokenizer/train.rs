@@ -1,13 +1,17 @@
 //! `longvid tokenizer train`: codes and priorities, learned together from windows of 16 frames.
 
+use std::collections::BTreeMap;
+
 use nn::Losses;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
-use tokenizer::{CheckedTokenizer, Tokenizer};
-use train::{BatchSplit, Drawn, Evidence, Loaded, Task, TrainPlan};
+use tokenizer::{CheckedTokenizer, Critics, Tokenizer, TokenizerError};
+use torch_ext::Group;
+use train::{BatchSplit, Drawn, Evidence, Loaded, Task, TrainError, TrainPlan};
 use video::{Augment, ClipSource, WINDOW_FRAMES};
 
+use super::critics::{PerceptualWeights, side};
 use super::draw::{Artist, spread};
 use crate::album::Album;
 use crate::cli::{RunArgs, TokenizerTrainArgs};
@@ -50,7 +54,11 @@ impl Setup {
         let geometry = preset.clip.check()?;
         let augment = preset.augment.check()?;
         let checked = preset.tokenizer.check(geometry.patch())?;
-        Ok(Setup { geometry, augment, checked, plan: preset.train.check()? })
+        let mut plan = preset.train.check()?;
+        if let Some(side) = side(&preset.tokenizer.loss) {
+            plan = plan.with_side(side);
+        }
+        Ok(Setup { geometry, augment, checked, plan })
     }
 }
 
@@ -60,10 +68,12 @@ fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result
     let Setup { geometry, checked, plan, .. } = Setup::check(&preset)?;
     let vs = VarStore::new(session.device);
     let model = Tokenizer::new(&vs.root(), &checked)?;
+    let loss = &checked.config().loss;
     let (num_clips, side) = (plan.split(1)?.num_clips as i64, geometry.size_px());
+    let mut critics = PerceptualWeights::read(loss)?.critics(&vs.root(), loss, side)?;
     let shape = [num_clips, WINDOW_FRAMES as i64, side, side, 3];
     let noise = Tensor::randint(256, shape, (Kind::Uint8, session.device));
-    ::train::trial_step(&plan, &vs, || Ok(model.loss(&noise)?))
+    ::train::trial_step(&plan, &vs, || Ok(model.loss(&noise, &mut critics, loss.full_from_step())?))
 }
 
 fn train_tokenizer(
@@ -76,14 +86,19 @@ fn train_tokenizer(
     let source = ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment };
     let clip_plan = ClipPlan::new(&source, WINDOW_FRAMES, (plan.seed(), plan.batch()))?;
     let frames_per_clip = WINDOW_FRAMES as u64;
-    let job = Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
+    let loss = &checked.config().loss;
+    let perceptual = PerceptualWeights::read(loss)?;
+    let more_data = BTreeMap::from([("perceptual".to_owned(), perceptual.id.clone())]);
+    let job = Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip, more_data };
     let run = job.open(session, &source)?;
 
     tch::manual_seed(plan.seed() as i64);
     let vs = VarStore::new(session.device);
     let model = Tokenizer::new(&vs.root(), &checked)?;
+    let critics = perceptual.critics(&vs.root(), loss, geometry.size_px())?;
     let mut task = TokenizerTask {
         model,
+        critics,
         feed: ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps()),
         geometry,
         keep_ratio: checked.config().top_k.keep_ratio,
@@ -101,6 +116,7 @@ fn train_tokenizer(
 
 struct TokenizerTask {
     model: Tokenizer,
+    critics: Critics,
     feed: ClipFeed,
     geometry: ClipGeometry,
     keep_ratio: f64,
@@ -112,6 +128,8 @@ struct TokenizerTask {
 struct Windows {
     clip_bthwc: Tensor,
     names: Vec<String>,
+    /// Of which they are.
+    step: u64,
 }
 
 impl Task for TokenizerTask {
@@ -119,16 +137,25 @@ impl Task for TokenizerTask {
     type Error = anyhow::Error;
 
     fn next(&mut self, step: u64) -> anyhow::Result<Loaded<Windows>> {
+        self.critics.drop_collected();
         let (clips, wait_secs) = self.feed.next(step)?;
         let windows = |clips: &crate::feed::Clips| Windows {
             clip_bthwc: clips::pixels(&clips.loaded, self.geometry.size_px(), self.device),
             names: self.feed.describe(&clips.draws),
+            step,
         };
         Ok(Loaded { micro_batches: clips.iter().map(windows).collect(), wait_secs })
     }
 
     fn loss(&mut self, batch: &Windows) -> anyhow::Result<Losses> {
-        Ok(self.model.loss(&batch.clip_bthwc)?)
+        Ok(self.model.loss(&batch.clip_bthwc, &mut self.critics, batch.step)?)
+    }
+
+    fn after_step(&mut self, _step: u64, ranks: &Group) -> anyhow::Result<()> {
+        self.critics.after_step(ranks).map_err(|err| match err {
+            TokenizerError::Ranks(err) => TrainError::Ranks(err).into(),
+            err => err.into(),
+        })
     }
 
     fn evidence(&self, batch: &Windows) -> Evidence {
