@@ -100,7 +100,9 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
         || cause.is::<SpecError>()
         || matches!(cause.downcast_ref(), Some(LvmaeError::Share { .. } | LvmaeError::Priorities { .. }))
         || cause.downcast_ref::<ArvideoError>().is_some_and(|err| !matches!(err, ArvideoError::Nn(_)))
-        || cause.downcast_ref::<TokenizerError>().is_some_and(|err| !matches!(err, TokenizerError::Nn(_)))
+        || cause
+            .downcast_ref::<TokenizerError>()
+            .is_some_and(|err| !matches!(err, TokenizerError::Nn(_) | TokenizerError::Ranks(_)))
         || cause.is::<EvalError>()
         || cause.is::<crate::report::ReportError>()
 }

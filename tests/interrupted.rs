@@ -8,6 +8,7 @@ use rand::RngExt as _;
 use serde_json::Value;
 use spec::{Purpose, rng_for};
 
+use crate::critics::GAN;
 use crate::fixture::{folder_with, pretrain, tokenizer_train};
 use crate::folder::Folder;
 use crate::killed::num_kills;
@@ -21,9 +22,10 @@ fn train(kind: &str, rest: &str) -> String {
         "--set train.steps={STEPS} --set train.accumulate=2 --set train.ema={{kind=\"decay\",decay=0.9}} \
          --set train.log_every=1 --set train.checkpoint_every=3 --set train.keep_checkpoints=2"
     );
-    if kind == "tokenizer" {
+    if kind.starts_with("tokenizer") {
         let random = r#"--set train.batch=2 --set augment.flip={kind="horizontal",probability=0.5}"#;
-        return tokenizer_train(&format!("{common} {random} {rest}"));
+        let critics = if kind == "tokenizer against a discriminator" { GAN } else { "" };
+        return tokenizer_train(&format!("{common} {random} {critics} {rest}"));
     }
     let stores = "--clips train.h5 --tokens train.tokens.h5";
     pretrain(kind, &format!("{common} {stores} --set model.encoder.drop_path=0.2 {rest}"))
@@ -48,7 +50,7 @@ fn checkpoints(folder: &Folder, run: &str) -> BTreeSet<String> {
 /// Weights, all checkpoints and every number that does not tell of the machine must be those of the other run.
 #[track_caller]
 fn assert_same_run(folder: &Folder, kind: &str, [got, want]: [&str; 2]) {
-    let weights = if kind == "tokenizer" { "tokenizer.safetensors" } else { "encoder.safetensors" };
+    let weights = if kind.starts_with("tokenizer") { "tokenizer.safetensors" } else { "encoder.safetensors" };
     let names = checkpoints(folder, want);
     assert_eq!(checkpoints(folder, got), names, "{kind}");
     let files = names.iter().map(|name| format!("checkpoints/{name}")).chain([weights.to_owned()]);
@@ -129,6 +131,11 @@ fn kill_and_go_on(kind: &str) {
 #[test]
 fn a_tokenizer_killed_at_random_moments_ends_at_the_same_bits() {
     kill_and_go_on("tokenizer");
+}
+
+#[test]
+fn a_tokenizer_and_its_discriminator_killed_at_random_moments_end_at_the_same_bits() {
+    kill_and_go_on("tokenizer against a discriminator");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod arrows;
 mod bad_input;
 mod check;
+mod critics;
 mod epic;
 mod fixture;
 mod folder;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
+use crate::critics::{GAN, GAN_R1};
 use crate::fixture::{folder_with, pretrain, tokenizer_train};
 use crate::folder::Folder;
 
@@ -76,6 +77,13 @@ fn check_equal_steps(folder: &Folder, train: impl Fn(&str) -> String) {
 #[test]
 fn ranks_train_a_tokenizer_as_one_process_does() {
     check_equal_steps(&folder_with(&["train.h5"]), tokenizer_train);
+}
+
+#[test]
+fn ranks_train_a_tokenizer_and_its_discriminator_as_one_process_does() {
+    for critics in [GAN, GAN_R1] {
+        check_equal_steps(&folder_with(&["train.h5"]), |rest| tokenizer_train(&format!("{critics} {rest}")));
+    }
 }
 
 #[test]

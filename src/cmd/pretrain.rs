@@ -1,5 +1,6 @@
 //! `longvid pretrain`: clips, and the tokens of the same frames, into an encoder.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use nn::Losses;
@@ -75,7 +76,8 @@ fn train_encoder(
     let quantizer = method.quantizer(source.tokens.as_deref(), session.device)?;
     let frames_per_clip = geometry.num_frames() as u64;
     let clip_plan = ClipPlan::new(&source, geometry.num_frames() as usize, (plan.seed(), plan.batch()))?;
-    let job = Job { kind: method.kind(), args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
+    let more_data = BTreeMap::new();
+    let job = Job { kind: method.kind(), args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip, more_data };
     let run = job.open(session, &source)?;
 
     tch::manual_seed(plan.seed() as i64);

@@ -1,5 +1,6 @@
 //! `longvid tokenizer`: train codes and priorities, write them for a whole store, look at them.
 
+mod critics;
 mod draw;
 mod encode;
 mod eval;

@@ -2,6 +2,7 @@
 
 mod remedy;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use tch::nn::VarStore;
@@ -31,6 +32,8 @@ pub(crate) struct Job<'a> {
     pub(crate) ranks: &'a Group,
     /// Frames in one clip.
     pub(crate) frames_per_clip: u64,
+    /// What the run's numbers come from beside clips and tokens: content hashes by what they are to the run.
+    pub(crate) more_data: BTreeMap<String, String>,
 }
 
 impl Job<'_> {
@@ -39,6 +42,8 @@ impl Job<'_> {
         if !self.ranks.is_first() {
             return Ok(RunDir::of_other_rank(&self.args.out, self.config_toml));
         }
+        let mut provenance = provenance(session, source, self.ranks);
+        provenance.data.extend(self.more_data.clone());
         let info = RunInfo {
             kind: self.kind,
             preset: &self.args.preset,
@@ -48,7 +53,7 @@ impl Job<'_> {
             steps_planned: self.plan.steps(),
             config_toml: self.config_toml,
             clips_per_step: self.plan.split(self.ranks.num_ranks())?.to_string(),
-            provenance: provenance(session, source, self.ranks),
+            provenance,
         };
         let start = if self.args.resume { Start::Resume } else { Start::Fresh };
         Ok(RunDir::open(&self.args.out, &info, start)?)

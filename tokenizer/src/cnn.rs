@@ -164,6 +164,11 @@ impl Decoder {
         })
     }
 
+    /// Weights of the last convolution, sharing storage.
+    pub(crate) fn last_layer(&self) -> Tensor {
+        self.head.variables()[0].shallow_clone()
+    }
+
     /// `values_bthwd` `[B, T, H, W, D]` to frames `[B, F, Y, X, 3]`, meant to lie in `[-1, 1]` but not clamped. `past` is that
     /// of the values.
     pub(crate) fn forward(&self, values_bthwd: &Tensor, past: &mut Past) -> Result<Tensor, NnError> {

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use spec::{Patch, SpecError};
 use vector_quantize::{CheckedQuantizer, QuantizerConfig};
 
-use crate::{TimeLayout, TokenizerError};
+use crate::{LossConfig, TimeLayout, TokenizerError};
 
 /// Frames of one window under [`TimeLayout::Pairs`]: what the tokenizer is trained on, and what it sees at once of a longer
 /// clip (paper: 16).
@@ -107,26 +107,6 @@ pub enum TopKGradient {
     Product {},
 }
 
-/// The `[tokenizer.loss]` section.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LossConfig {
-    /// Distance between the reconstruction and the frames.
-    pub recon: Recon,
-    /// Weight of the same distance between differences of adjacent frames (ours; 0 in the paper).
-    pub frame_diff_weight: f64,
-}
-
-/// Distance between reconstruction and frames, on values in `[-1, 1]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recon {
-    /// Mean absolute error.
-    L1,
-    /// Mean squared error (MAGVIT).
-    L2,
-}
-
 /// A [`TokenizerConfig`] whose parts fit each other and the patch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedTokenizer {
@@ -156,7 +136,6 @@ impl TokenizerConfig {
     }
 
     fn check_numbers(&self) -> Result<(), SpecError> {
-        let diff = self.loss.frame_diff_weight;
         let counts = [
             ("tokenizer.base_channels", self.base_channels),
             ("tokenizer.channel_mult", self.channel_mult.iter().copied().min().unwrap_or(0)),
@@ -178,10 +157,7 @@ impl TokenizerConfig {
             return Err(range_error("tokenizer.norm_groups", self.norm_groups, rule));
         }
         self.top_k.check(&self.scorer)?;
-        if !(diff >= 0.0 && diff.is_finite()) {
-            return Err(range_error("tokenizer.loss.frame_diff_weight", diff, "0 or above"));
-        }
-        Ok(())
+        self.loss.check()
     }
 }
 
@@ -277,7 +253,7 @@ fn expect_patch(keys: &'static str, product: [i64; 3], patch: Patch) -> Result<(
     if product == patch { Ok(()) } else { Err(TokenizerError::Strides { keys, product, patch }) }
 }
 
-fn range_error(key: &'static str, value: impl ToString, rule: &'static str) -> SpecError {
+pub(crate) fn range_error(key: &'static str, value: impl ToString, rule: &'static str) -> SpecError {
     SpecError::OutOfRange { key, value: value.to_string(), rule }
 }
 

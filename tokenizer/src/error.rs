@@ -41,6 +41,28 @@ pub enum TokenizerError {
         /// The patch's frames.
         step: i64,
     },
+    /// The file of perceptual weights is of another network, or incomplete.
+    #[error("the perceptual weights lack {name}; docs/formats.md says how VGG16 is exported")]
+    PerceptualMissing {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor of the file of perceptual weights does not fit the one before it.
+    #[error(
+        "{name} of the perceptual weights has shape {found:?}, not {wanted:?} (-1 is any); docs/formats.md says how VGG16 \
+         is exported"
+    )]
+    PerceptualShape {
+        /// The tensor.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<i64>,
+        /// The shape that fits, -1 for any size.
+        wanted: Vec<i64>,
+    },
+    /// The ranks of a run lost each other.
+    #[error(transparent)]
+    Ranks(#[from] torch_ext::GroupError),
     /// The network failed, out of memory included.
     #[error(transparent)]
     Nn(#[from] NnError),

@@ -18,14 +18,15 @@
 //! | what it is compared with | `Selection`: random, uniform and motion instead of top-k |
 //! | 16-frame sliding window  | `LongVideo::Windows`                                    |
 //! | MAGVIT-v2's 1 + t k      | `TimeLayout::FirstFrame`                                |
+//! | MAGVIT's discriminator   | `loss/discriminator.rs`                                 |
 //!
 //! Letters in names: B clips, F frames, T latent frames, H and W rows and columns (of pixels for clips, of tokens for
 //! latents), D channels of the latent, C other channels, N tokens, K codes.
 //!
 //! Departures from the paper, each for a reason:
 //!
-//! - No adversarial and no perceptual loss: both need a network trained elsewhere or a second optimizer. Reconstructions
-//!   are blurrier; codes and priorities work the same way.
+//! - No perceptual loss unless the user has the weights of VGG16: without, reconstructions are blurrier; codes and
+//!   priorities work the same way. MAGVIT's is on a ResNet.
 //! - From MAGVIT-v2, not v1: causal convolutions, strided down-sampling and depth-to-space. Average pooling and nearest
 //!   neighbours, v1's pair, cannot pass a 2x2 detail from the fine grid to the coarse one in a single step.
 //! - Normalization is per frame, so that a window can be cut short without changing what came before. None stands before
@@ -39,6 +40,7 @@
 //! - Not published, chosen here: FSQ levels, scorer widths, the kind of differentiable top-k, channel multipliers for
 //!   2x16x16, normalization groups.
 
+mod beside;
 mod cnn;
 mod config;
 mod error;
@@ -48,17 +50,22 @@ mod scorer;
 mod select;
 mod time;
 mod topk;
+mod watch;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{
-    CheckedTokenizer, KeepShare, LossConfig, Recon, ScorerConfig, TokenizerConfig, TopKConfig, TopKGradient,
-    WINDOW_FRAMES,
-};
+pub use beside::{Beside, Place};
+pub use config::{CheckedTokenizer, KeepShare, ScorerConfig, TokenizerConfig, TopKConfig, TopKGradient, WINDOW_FRAMES};
 pub use error::TokenizerError;
+pub use loss::{
+    AdaptiveConfig, AdversarialConfig, Critics, Downsample, GanConfig, GanLoss, LossConfig, PenaltyConfig,
+    PerceptualConfig, Recon,
+};
 pub use model::Tokenizer;
 pub use select::{Selection, num_kept, pixel_motion};
 pub use time::TimeLayout;
+pub use vector_quantize::Share;
+pub use watch::{DEAD_AFTER_STEPS, Watch};
 pub use window::{Keep, LongVideo, Tokens};

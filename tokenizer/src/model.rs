@@ -1,8 +1,10 @@
 use nn::{During, Losses, NnError, Past, expect_kind, expect_shape};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
-use vector_quantize::{Quantized, Quantizer, QuantizerConfig};
+use torch_ext::Group;
+use vector_quantize::{Quantizer, QuantizerConfig, Share};
 
+use crate::beside::{Beside, Place};
 use crate::cnn::{Decoder, Encoder};
 use crate::loss::{Forward, losses};
 use crate::scorer::Scorer;
@@ -73,15 +75,32 @@ impl Tokenizer {
     }
 
     /// One training step's loss over a batch of windows: encode, score, set all but the top tokens to 0, quantize, decode,
-    /// compare. Reports `recon`, `psnr_db`, `kept_share`, `score_mean`, `score_std`, `frame_diff` where it has a weight, and
-    /// the codes of all tokens, those set to 0 included.
+    /// compare. Reports `recon`, `psnr_db`, `kept_share`, `score_mean`, `score_std`, and where they have a weight
+    /// `frame_diff`, `perceptual`, `g_loss` (the tokenizer's adversarial term), `d_loss` (the discriminator's), `logit_real`,
+    /// `logit_fake`, `adaptive_weight`, `r1` and `lecam`, all before they are weighted; and the codes of all tokens, those set
+    /// to 0 included. With a discriminator the total is the sum of both sides'.
     ///
     /// * `clip_bthwc` - `[B, 16, H, W, 3]` u8; 17 frames under [`TimeLayout::FirstFrame`]
+    /// * `beside` - collects what its [`Beside::after_step`] needs
+    /// * `place` - which batch of the run this is
     ///
     /// # Errors
     /// [`TokenizerError::Nn`] for another shape or element type, or when libtorch fails; [`TokenizerError::ClipSize`] for a
     /// side that is not a multiple of the patch.
-    pub fn loss(&self, clip_bthwc: &Tensor) -> Result<Losses, TokenizerError> {
+    pub fn loss(&self, clip_bthwc: &Tensor, beside: &mut Beside, place: Place) -> Result<Losses, TokenizerError> {
+        let forward = self.forward(clip_bthwc)?;
+        let of_what = (&self.checked.config().loss, self.codebook_size());
+        let mut losses = losses(&forward, of_what, &mut beside.critics, place.step)?;
+        if let Some(watch) = &mut beside.watch {
+            let seen = forward.seen()?;
+            losses.terms.extend(watch.terms(&seen, self.checked.config().top_k.keep.mean(), place.step)?);
+            watch.collect(&seen, &self.quantizer, place.share)?;
+        }
+        Ok(losses)
+    }
+
+    /// A training step's forward pass over windows, [`Tokenizer::loss`]'s.
+    pub(crate) fn forward(&self, clip_bthwc: &Tensor) -> Result<Forward, TokenizerError> {
         expect_shape("clip", clip_bthwc, &[-1, self.checked.window_frames(), -1, -1, 3])?;
         self.expect_clip(clip_bthwc, LongVideo::Windows)?;
         let frames = normalized(clip_bthwc)?;
@@ -89,10 +108,27 @@ impl Tokenizer {
         let scores = self.scorer.scores(&self.clues((&frames, &latents), true)?)?;
         let TopKConfig { keep, gradient } = self.checked.config().top_k;
         let mask = training_mask(&scores, keep, gradient).during("choosing the top tokens")?;
-        let Quantized { values, codes, .. } = self.quantizer.quantize(&latents)?;
-        let output = self.frames(&masked(&values, &mask)?, &mut Past::none())?;
-        let forward = Forward { frames, output, codes, scores, mask };
-        losses(&forward, &self.checked.config().loss, self.codebook_size())
+        let quantized = self.quantizer.quantize(&latents)?;
+        let output = self.frames(&masked(&quantized.values, &mask)?, &mut Past::none())?;
+        let last_layer = self.decoder.last_layer();
+        Ok(Forward { frames, latents, output, quantized, scores, mask, last_layer })
+    }
+
+    /// Sets a learned codebook by k-means on the windows of the first step; does nothing where nothing is learned, or once it
+    /// was done.
+    ///
+    /// * `clip_bthwc` - this rank's windows, as for [`Tokenizer::loss`]
+    ///
+    /// # Errors
+    /// As [`Tokenizer::loss`]; [`TokenizerError::Ranks`] when a rank is missing.
+    pub fn start_codebook(&self, clip_bthwc: &Tensor, ranks: &Group) -> Result<(), TokenizerError> {
+        if self.quantizer.is_started()? {
+            return Ok(());
+        }
+        let latents = tch::no_grad(|| self.latents(&normalized(clip_bthwc)?, &mut Past::none()))?;
+        let share = Share { index: ranks.rank() as i64, of: ranks.num_ranks() as i64 };
+        let sum = |tensor: &Tensor| Ok(ranks.sum(std::slice::from_ref(tensor))?);
+        self.quantizer.start_over_ranks(&latents, share, sum)
     }
 
     /// Checks that a clip is u8 `[B, F, H, W, 3]` with whole windows or latent frames, and whole patches.

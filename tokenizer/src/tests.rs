@@ -8,8 +8,8 @@ use torch_ext::{Precision, autocast, first_non_finite};
 use vector_quantize::{Bound, QuantizerConfig};
 
 use crate::{
-    Keep, KeepShare, LongVideo, LossConfig, Recon, ScorerConfig, Selection, TimeLayout, Tokenizer, TokenizerConfig,
-    TokenizerError, TopKConfig, TopKGradient, WINDOW_FRAMES,
+    AdversarialConfig, Beside, Keep, KeepShare, LongVideo, LossConfig, PerceptualConfig, Place, Recon, ScorerConfig,
+    Selection, TimeLayout, Tokenizer, TokenizerConfig, TokenizerError, TopKConfig, TopKGradient, WINDOW_FRAMES,
 };
 
 pub(crate) const PATCH: Patch = Patch { t: 2, h: 8, w: 8 };
@@ -26,7 +26,7 @@ pub(crate) fn tiny() -> TokenizerConfig {
         norm_groups: 4,
         scorer: ScorerConfig::Adjacent { channels: 8, strides: [[2, 4, 4], [1, 2, 2]] },
         top_k: keep(0.5),
-        loss: LossConfig { recon: Recon::L2, frame_diff_weight: 0.0 },
+        loss: without_critics(Recon::L2, 0.0),
     }
 }
 
@@ -36,6 +36,16 @@ fn fsq(levels: &[i64]) -> QuantizerConfig {
 
 fn keep(share: f64) -> TopKConfig {
     TopKConfig { keep: KeepShare::Fixed { share }, gradient: TopKGradient::StraightThrough { temperature: 0.5 } }
+}
+
+pub(crate) fn without_critics(recon: Recon, frame_diff_weight: f64) -> LossConfig {
+    let (perceptual, adversarial) = (PerceptualConfig::None {}, AdversarialConfig::None {});
+    LossConfig { recon, frame_diff_weight, perceptual, adversarial }
+}
+
+/// The loss without a critic.
+pub(crate) fn total(tokenizer: &Tokenizer, clip_bthwc: &Tensor) -> Tensor {
+    tokenizer.loss(clip_bthwc, &mut Beside::none(), Place::of_step(1)).unwrap().total
 }
 
 fn untrained() -> (VarStore, Tokenizer) {
@@ -176,7 +186,7 @@ fn importance_is_a_sigmoid_of_normalized_latents() {
     let want = conv(&conv(&normed, 0, 1).relu(), 1, 0).sigmoid().squeeze_dim(1);
     assert!((priorities.narrow(0, 0, 8) - &want).abs().max().double_value(&[]) < 1e-5);
 
-    tokenizer.loss(&noise(2, WINDOW_FRAMES)).unwrap().total.f_backward().unwrap();
+    total(&tokenizer, &noise(2, WINDOW_FRAMES)).f_backward().unwrap();
     assert!(grad_norm(&vs, "scorer") > 0.0);
 }
 
@@ -184,7 +194,7 @@ fn importance_is_a_sigmoid_of_normalized_latents() {
 fn the_scorer_learns_through_the_mask_and_nothing_else() {
     let (vs, tokenizer) = tokenizer();
     let clip = noise(2, WINDOW_FRAMES);
-    tokenizer.loss(&clip).unwrap().total.f_backward().unwrap();
+    total(&tokenizer, &clip).f_backward().unwrap();
     assert!(grad_norm(&vs, "scorer") > 0.0);
 
     // The same step with every token kept: a mask without choice has no gradient, so the scorer hears nothing.
@@ -192,7 +202,7 @@ fn the_scorer_learns_through_the_mask_and_nothing_else() {
     let vs = VarStore::new(Device::Cpu);
     let tokenizer = Tokenizer::new(&vs.root(), &all.check(PATCH).unwrap()).unwrap();
     wake(&vs);
-    tokenizer.loss(&clip).unwrap().total.f_backward().unwrap();
+    total(&tokenizer, &clip).f_backward().unwrap();
     assert_eq!(grad_norm(&vs, "scorer"), 0.0);
     assert!(grad_norm(&vs, "encoder") > 0.0);
 }
@@ -204,7 +214,7 @@ fn a_step_in_bf16_has_finite_f32_gradients_and_nearly_the_loss_of_f32() {
     let named: Vec<(String, Tensor)> = vs.variables().into_iter().collect();
     let step = |precision| {
         let run = || {
-            let loss = autocast(Device::Cpu, precision, || tokenizer.loss(&clip).unwrap().total).unwrap();
+            let loss = autocast(Device::Cpu, precision, || total(&tokenizer, &clip)).unwrap();
             loss.f_backward().unwrap();
             loss
         };
@@ -226,7 +236,7 @@ fn a_short_training_beats_the_best_constant_colour_by_far() {
     let mut adam = Adam::default().build(&vs, 4e-3).unwrap();
     for _ in 0..100 {
         adam.zero_grad();
-        tokenizer.loss(&batch).unwrap().total.f_backward().unwrap();
+        total(&tokenizer, &batch).f_backward().unwrap();
         adam.step();
     }
     let frames = batch.to_kind(Kind::Float);
@@ -281,7 +291,7 @@ fn numbers_out_of_range_are_refused_by_key() {
     );
     refused(top_k(share, TopKGradient::Perturbed { samples: 0, sigma: 0.1 }), "tokenizer.top_k.gradient.samples = 0");
     refused(top_k(share, TopKGradient::Product {}), "tokenizer.top_k.gradient.kind = product");
-    let loss = LossConfig { recon: Recon::L1, frame_diff_weight: f64::NAN };
+    let loss = without_critics(Recon::L1, f64::NAN);
     refused(TokenizerConfig { loss, ..tiny() }, "tokenizer.loss.frame_diff_weight = NaN");
     let whole = tiny().check(Patch { t: 16, h: 8, w: 8 }).unwrap_err().to_string();
     assert!(whole.starts_with("clip.patch[0] = 16"), "{whole}");
@@ -295,7 +305,8 @@ fn clips_of_other_sizes_are_refused() {
     assert!(matches!(refused, Err(TokenizerError::ClipSize { axis: "frames", size: 24, step: 16 })));
     let refused = tokenizer.reconstruct(&u8s(&[1, 16, 16, 12, 3]), Keep::All, LongVideo::Windows);
     assert!(matches!(refused, Err(TokenizerError::ClipSize { axis: "width", size: 12, step: 8 })));
-    assert!(matches!(tokenizer.loss(&u8s(&[1, 32, 16, 16, 3])), Err(TokenizerError::Nn(nn::NnError::Shape { .. }))));
+    let two = tokenizer.loss(&u8s(&[1, 32, 16, 16, 3]), &mut Beside::none(), Place::of_step(1));
+    assert!(matches!(two, Err(TokenizerError::Nn(nn::NnError::Shape { .. }))));
     let floats = u8s(&[1, 16, 16, 16, 3]).to_kind(Kind::Float);
     assert!(matches!(
         tokenizer.encode_clip(&floats, LongVideo::Windows),
@@ -318,4 +329,27 @@ fn a_reconstruction_has_the_shape_of_its_clip_whatever_is_kept() {
     // Without the later tokens, later frames can only repeat what the first latent frame says.
     assert_ne!(none, all);
     assert_eq!(none.narrow(1, 0, 2), all.narrow(1, 0, 2));
+}
+
+#[test]
+fn one_clip_is_learned_by_heart_to_35_db() {
+    let config = TokenizerConfig { base_channels: 32, quantizer: fsq(&[8; 6]), top_k: keep(1.0), ..tiny() };
+    tch::manual_seed(3);
+    let vs = VarStore::new(Device::Cpu);
+    let tokenizer = Tokenizer::new(&vs.root(), &config.check(PATCH).unwrap()).unwrap();
+    let clip = walking_square(WINDOW_FRAMES);
+    let mut adam = Adam::default().beta2(0.95).build(&vs, 0.0).unwrap();
+    let num_steps = 150;
+    for step in 1..=num_steps {
+        // Twenty steps up, then down to zero in a straight line.
+        adam.set_lr(4e-3 * f64::min(f64::from(step) / 20.0, f64::from(num_steps - step) / f64::from(num_steps - 20)));
+        adam.zero_grad();
+        total(&tokenizer, &clip).f_backward().unwrap();
+        adam.clip_grad_norm(1.0);
+        adam.step();
+    }
+    let drawn = tokenizer.reconstruct(&clip, Keep::All, LongVideo::Windows).unwrap().to_kind(Kind::Float);
+    let mse = (drawn - clip.to_kind(Kind::Float)).square().mean(Kind::Float).double_value(&[]);
+    let psnr_db = 10.0 * (255.0_f64.powi(2) / mse).log10();
+    assert!(psnr_db > 35.0, "{psnr_db:.1} dB");
 }

@@ -5,8 +5,8 @@ use spec::Patch;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use tokenizer::{
-    Keep, KeepShare, LongVideo, LossConfig, Recon, ScorerConfig, TimeLayout, Tokenizer, TokenizerConfig, TopKConfig,
-    TopKGradient,
+    AdversarialConfig, Keep, KeepShare, LongVideo, LossConfig, PerceptualConfig, Recon, ScorerConfig, TimeLayout,
+    Tokenizer, TokenizerConfig, TopKConfig, TopKGradient,
 };
 use torch_ext::memory;
 use vector_quantize::{Bound, QuantizerConfig};
@@ -26,7 +26,12 @@ fn model(time: TimeLayout) -> (VarStore, Tokenizer) {
             keep: KeepShare::Fixed { share: 0.5 },
             gradient: TopKGradient::StraightThrough { temperature: 0.5 },
         },
-        loss: LossConfig { recon: Recon::L2, frame_diff_weight: 0.0 },
+        loss: LossConfig {
+            recon: Recon::L2,
+            frame_diff_weight: 0.0,
+            perceptual: PerceptualConfig::None {},
+            adversarial: AdversarialConfig::None {},
+        },
     };
     let vs = VarStore::new(Device::Cpu);
     let model = Tokenizer::new(&vs.root(), &config.check(Patch { t: 2, h: 16, w: 16 }).unwrap()).unwrap();

@@ -122,7 +122,9 @@ impl AdamW {
         };
         let mut sides = Vec::new();
         for (i, side) in self.sides.iter().enumerate() {
-            sides.push((side.grad_norm_key, clip(grads_of(Some(i)), side.clip_grad_norm)?));
+            if let Some(key) = side.grad_norm_key {
+                sides.push((key, clip(grads_of(Some(i)), side.clip_grad_norm)?));
+            }
         }
         Ok(GradNorms { model: clip(grads_of(None), max)?, sides })
     }

@@ -7,8 +7,8 @@ use crate::NamedTensors;
 pub struct Side {
     /// What the names of its variables begin with, the dot included.
     pub prefix: &'static str,
-    /// Key of `metrics.jsonl` for the length of its gradient.
-    pub grad_norm_key: &'static str,
+    /// Key of `metrics.jsonl` for the length of its gradient; `None` where no gradient moves any of it.
+    pub grad_norm_key: Option<&'static str>,
     /// Factor of the learning rate.
     pub learning_rate_scale: f64,
     /// Longest gradient, L2 norm over its parameters; longer ones are scaled down to it. `None` without clipping.

@@ -1,14 +1,18 @@
 //! `longvid tokenizer train`: codes and priorities, learned together from windows of 16 frames (17 where the first stands for
 //! itself).
 
+use std::collections::BTreeMap;
+
 use nn::Losses;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
-use tokenizer::{CheckedTokenizer, Tokenizer};
-use train::{BatchSplit, Drawn, Evidence, Loaded, Task, TrainPlan};
+use tokenizer::{Beside, CheckedTokenizer, Place, Share, Tokenizer, TokenizerError, Watch};
+use torch_ext::Group;
+use train::{BatchSplit, Drawn, Evidence, Loaded, Side, Task, TrainError, TrainPlan};
 use video::{Augment, ClipSource};
 
+use super::critics::{PerceptualWeights, side};
 use super::draw::{Artist, spread};
 use crate::album::Album;
 use crate::cli::{RunArgs, TokenizerTrainArgs};
@@ -39,6 +43,9 @@ pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Res
         .map_err(|err| with_remedy(err, Room::of(split, None), session, |sets| try_step(&args.run, session, sets)))
 }
 
+/// The watch over training has variables, but none that a gradient moves.
+const WATCH: Side = Side { prefix: Watch::PREFIX, grad_norm_key: None, learning_rate_scale: 1.0, clip_grad_norm: None };
+
 /// A checked preset.
 struct Setup {
     geometry: ClipGeometry,
@@ -59,7 +66,11 @@ impl Setup {
                 format!("clip.num_frames = {num_frames} is shorter than a window of {window} frames: set 32 or more");
             return Err(BadInput(text).into());
         }
-        Ok(Setup { geometry, augment, checked, plan: preset.train.check()? })
+        let mut plan = preset.train.check()?.with_side(WATCH);
+        if let Some(side) = side(&preset.tokenizer.loss) {
+            plan = plan.with_side(side);
+        }
+        Ok(Setup { geometry, augment, checked, plan })
     }
 }
 
@@ -69,10 +80,13 @@ fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result
     let Setup { geometry, checked, plan, .. } = Setup::check(&preset)?;
     let vs = VarStore::new(session.device);
     let model = Tokenizer::new(&vs.root(), &checked)?;
+    let loss = &checked.config().loss;
     let (num_clips, side) = (plan.split(1)?.num_clips as i64, geometry.size_px());
+    let critics = PerceptualWeights::read(loss)?.critics(&vs.root(), loss, side)?;
+    let mut beside = Beside { critics, watch: None };
     let shape = [num_clips, checked.window_frames(), side, side, 3];
     let noise = Tensor::randint(256, shape, (Kind::Uint8, session.device));
-    ::train::trial_step(&plan, &vs, || Ok(model.loss(&noise)?))
+    ::train::trial_step(&plan, &vs, || Ok(model.loss(&noise, &mut beside, Place::of_step(loss.full_from_step()))?))
 }
 
 fn train_tokenizer(
@@ -86,15 +100,23 @@ fn train_tokenizer(
     let window_frames = checked.window_frames() as usize;
     let clip_plan = ClipPlan::new(&source, window_frames, (plan.seed(), plan.batch()))?;
     let frames_per_clip = window_frames as u64;
-    let job = Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip };
+    let loss = &checked.config().loss;
+    let perceptual = PerceptualWeights::read(loss)?;
+    let more_data = BTreeMap::from([("perceptual".to_owned(), perceptual.id.clone())]);
+    let job = Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip, more_data };
     let run = job.open(session, &source)?;
 
     tch::manual_seed(plan.seed() as i64);
     let vs = VarStore::new(session.device);
     let model = Tokenizer::new(&vs.root(), &checked)?;
+    let critics = perceptual.critics(&vs.root(), loss, geometry.size_px())?;
+    let watch = Some(Watch::new(&vs.root(), &model)?);
     let mut task = TokenizerTask {
         model,
+        beside: Beside { critics, watch },
         feed: ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps()),
+        split,
+        ranks,
         geometry,
         keep_ratio: checked.config().top_k.keep.mean(),
         device: session.device,
@@ -109,9 +131,12 @@ fn train_tokenizer(
     Ok(say(&format!("wrote {}", weights.display()))?)
 }
 
-struct TokenizerTask {
+struct TokenizerTask<'a> {
     model: Tokenizer,
+    beside: Beside,
     feed: ClipFeed,
+    split: BatchSplit,
+    ranks: &'a Group,
     geometry: ClipGeometry,
     keep_ratio: f64,
     device: Device,
@@ -122,23 +147,38 @@ struct TokenizerTask {
 struct Windows {
     clip_bthwc: Tensor,
     names: Vec<String>,
+    place: Place,
 }
 
-impl Task for TokenizerTask {
+impl Task for TokenizerTask<'_> {
     type Batch = Windows;
     type Error = anyhow::Error;
 
     fn next(&mut self, step: u64) -> anyhow::Result<Loaded<Windows>> {
+        self.beside.drop_collected();
         let (clips, wait_secs) = self.feed.next(step)?;
-        let windows = |clips: &crate::feed::Clips| Windows {
-            clip_bthwc: clips::pixels(&clips.loaded, self.geometry.size_px(), self.device),
-            names: self.feed.describe(&clips.draws),
+        let BatchSplit { num_ranks, accumulate, .. } = self.split;
+        let windows = |(i, clips): (usize, &crate::feed::Clips)| {
+            let index = (self.ranks.rank() * accumulate + i) as i64;
+            Windows {
+                clip_bthwc: clips::pixels(&clips.loaded, self.geometry.size_px(), self.device),
+                names: self.feed.describe(&clips.draws),
+                place: Place { step, share: Share { index, of: (num_ranks * accumulate) as i64 } },
+            }
         };
-        Ok(Loaded { micro_batches: clips.iter().map(windows).collect(), wait_secs })
+        let micro_batches: Vec<Windows> = clips.iter().enumerate().map(windows).collect();
+        if let Some(first) = micro_batches.first() {
+            self.model.start_codebook(&first.clip_bthwc, self.ranks).map_err(ranks_apart)?;
+        }
+        Ok(Loaded { micro_batches, wait_secs })
     }
 
     fn loss(&mut self, batch: &Windows) -> anyhow::Result<Losses> {
-        Ok(self.model.loss(&batch.clip_bthwc)?)
+        Ok(self.model.loss(&batch.clip_bthwc, &mut self.beside, batch.place)?)
+    }
+
+    fn after_step(&mut self, step: u64, ranks: &Group) -> anyhow::Result<()> {
+        self.beside.after_step(&self.model, step, ranks).map_err(ranks_apart)
     }
 
     fn evidence(&self, batch: &Windows) -> Evidence {
@@ -160,5 +200,13 @@ impl Task for TokenizerTask {
         let levels = Picture::code_use(&codes, &self.model.code_digits())?;
         drawn.push(self.album.add("code_use", Some(step), CODE_USE_CAPTION, &levels)?);
         Ok(drawn)
+    }
+}
+
+/// A rank that is missing is the training's affair, which says so on every rank.
+fn ranks_apart(err: TokenizerError) -> anyhow::Error {
+    match err {
+        TokenizerError::Ranks(err) => TrainError::Ranks(err).into(),
+        err => err.into(),
     }
 }

@@ -120,7 +120,7 @@ fn a_still_video_moves_nowhere_in_either_layout() {
 fn a_window_of_17_frames_trains_encoder_scorer_and_decoder() {
     let config = TokenizerConfig { time: TimeLayout::FirstFrame, ..tiny() };
     let (vs, tokenizer) = model(config, Patch { t: 2, h: 8, w: 8 });
-    tokenizer.loss(&noise(2, 17)).unwrap().total.f_backward().unwrap();
+    crate::tests::total(&tokenizer, &noise(2, 17)).f_backward().unwrap();
     for part in ["encoder", "scorer", "decoder"] {
         let mut variables: Vec<_> = vs.variables().into_iter().filter(|(name, _)| name.starts_with(part)).collect();
         variables.sort_by(|a, b| a.0.cmp(&b.0));

@@ -321,7 +321,8 @@ fn what_no_gradient_moves_takes_in_the_clips_of_the_steps_that_were_taken_howeve
 
 #[test]
 fn a_side_is_in_the_checkpoint_but_neither_in_the_model_nor_in_its_average() {
-    let side = Side { prefix: "b.", grad_norm_key: "grad_norm_b", learning_rate_scale: 1.0, clip_grad_norm: None };
+    let side =
+        Side { prefix: "b.", grad_norm_key: Some("grad_norm_b"), learning_rate_scale: 1.0, clip_grad_norm: None };
     let plan = example().check().unwrap().with_side(side);
     let bench = Bench::new(example());
     assert_eq!(plan.model_of(&bench.vs).into_keys().collect::<Vec<_>>(), ["a.bias", "a.weight", "seen"]);

@@ -117,7 +117,7 @@ fn opponents(sides: Vec<Side>) -> (AdamW, [Tensor; 2]) {
 fn a_side_is_measured_and_clipped_by_itself_and_learns_at_its_own_pace() {
     let side = Side {
         prefix: "opponent.",
-        grad_norm_key: "grad_norm_opponent",
+        grad_norm_key: Some("grad_norm_opponent"),
         learning_rate_scale: 0.5,
         clip_grad_norm: Some(2.0),
     };
