@@ -17,9 +17,9 @@ fn lvmae(clips: &str, tokens: &str) -> String {
 
 /// Changes a token store in place.
 fn change(path: &Path, change: impl FnOnce(&File) -> hdf5::Result<()>) {
-    let file = File::open_rw(path).unwrap();
-    change(&file).unwrap();
-    file.close().unwrap();
+    let file = File::open_rw(path).expect("a store");
+    change(&file).expect("a part that every store has");
+    file.close().expect("room on the disk");
 }
 
 #[test]
@@ -150,17 +150,17 @@ impl Array {
 
 /// Reads `.npz` by the words of NEP 1: magic, version, length of the header, a Python dictionary, items.
 fn read_npz(path: &Path) -> BTreeMap<String, Array> {
-    let mut zip = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(path).expect("the export")).expect("a ZIP file");
     let mut arrays = BTreeMap::new();
     for i in 0..zip.len() {
-        let mut file = zip.by_index(i).unwrap();
+        let mut file = zip.by_index(i).expect("an array");
         let name = file.name().expect("a name").strip_suffix(".npy").expect("an array").to_owned();
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).unwrap();
+        file.read_to_end(&mut bytes).expect("its bytes");
         assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
         let items = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
         assert!(items.is_multiple_of(64));
-        let header = std::str::from_utf8(&bytes[10..items]).unwrap();
+        let header = std::str::from_utf8(&bytes[10..items]).expect("text");
         let between = |start: &str, end: char| {
             let rest = header.split_once(start).expect("a key").1;
             rest.split_once(end).expect("an end").0.to_owned()

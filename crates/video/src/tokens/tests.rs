@@ -249,7 +249,7 @@ fn shards_in_any_order_are_merged_to_the_undivided_store() {
 
     let refusal = |shards: &[PathBuf]| merge(shards, "no.h5", &mut |_, _| (), &go).unwrap_err().to_string();
     assert!(refusal(&shards[..2]).contains("shard 2/3 must be there once"));
-    assert!(refusal(&[path.clone()]).contains("its tokens are no shard but a whole"));
+    assert!(refusal(std::slice::from_ref(&path)).contains("its tokens are no shard but a whole"));
     let other = TokenHeader { tokenizer_id: "u".to_owned(), shard: "2/3".parse().unwrap(), ..header() };
     let foreign = dir.path().join("foreign.h5");
     write(&foreign, &other, &segments[2..4]);
