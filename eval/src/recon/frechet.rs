@@ -32,7 +32,7 @@ impl FeatureSet {
 
     /// Clips so far.
     pub fn num_clips(&self) -> usize {
-        if self.width == 0 { 0 } else { self.x_nd.len() / self.width }
+        self.x_nd.len().checked_div(self.width).unwrap_or(0)
     }
 
     /// Mean `[d]` and covariance `[d, d]` (divided by n - 1).
