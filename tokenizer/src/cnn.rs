@@ -88,7 +88,7 @@ impl Encoder {
         }
         Ok(Encoder {
             stem_patch: config.stem_patch,
-            stem: CausalConv3d::new(&(path / "stem"), stem_channels, first, Conv3dConfig::same(CUBE))?,
+            stem: CausalConv3d::new(&(path / "stem"), stem_channels, first, pixel_kernel(config.stem_patch))?,
             levels,
             downs,
             tail: blocks(&(path / "tail"), count, [last, last], groups)?,
@@ -160,7 +160,7 @@ impl Decoder {
             tail: blocks(&(path / "tail"), count, [last, last], groups)?,
             levels,
             ups,
-            head: CausalConv3d::new(&(path / "head"), first, pixels, Conv3dConfig::same(CUBE))?.zeroed()?,
+            head: CausalConv3d::new(&(path / "head"), first, pixels, pixel_kernel(config.stem_patch))?.zeroed()?,
         })
     }
 
@@ -183,6 +183,12 @@ impl Decoder {
         let x = self.head.forward(&x, past)?;
         unfold_space(&x, self.stem_patch).and_then(|x| x.f_permute([0, 2, 3, 4, 1])).during("decoding")
     }
+}
+
+/// Between pixels and the first level: 3x3x3 as in MAGVIT, or a cube by itself where cubes are folded, whose many channels
+/// would make a 3x3x3 kernel cost more than all other layers.
+fn pixel_kernel(stem_patch: [i64; 3]) -> Conv3dConfig {
+    Conv3dConfig::same(if stem_patch == [1, 1, 1] { CUBE } else { POINT })
 }
 
 /// Stacks the pixels of each cube as channels: `[B, T t, H h, W w, C]` to `[B, T, H, W, t h w C]`.
