@@ -71,7 +71,7 @@ fn a_step_with_a_discriminator_that_is_not_finite_is_told_in_one_line() {
 #[test]
 fn perceptual_weights_that_do_not_fit_are_refused_by_name_and_their_absence_is_on_record() {
     let folder = folder_with(&["train.h5", "tokenizer"]);
-    assert_eq!(json(&folder, "tokenizer/run.json")["provenance"]["data"]["perceptual"], "none: no weights given");
+    assert_eq!(json(&folder, "tokenizer/run.json")["data"]["perceptual"], "none: no weights given");
     let with = |file: &str| {
         let config = format!(r#"{{kind="vgg16",weights="{file}",weight=0.1,frames=4}}"#);
         tokenizer_train(&format!("--out run --set tokenizer.loss.perceptual={config}"))

@@ -35,6 +35,14 @@ pub(crate) struct Forward {
     pub(crate) last_layer: Tensor,
 }
 
+/// A part of the loss.
+struct Part {
+    /// With its weights.
+    total: Tensor,
+    /// For the log, as in [`Losses`].
+    terms: Vec<(&'static str, Tensor)>,
+}
+
 impl Forward {
     /// What the watch over training looks at.
     pub(crate) fn seen(&self) -> Result<Seen, NnError> {
@@ -59,17 +67,17 @@ pub(crate) fn losses(
 ) -> Result<Losses, TokenizerError> {
     let codes = Codes { codes: forward.quantized.codes.shallow_clone(), codebook_size: num_codes };
     let build = || {
-        let (mut total, mut terms) = pixels(forward, config)?;
+        let Part { mut total, mut terms } = pixels(forward, config)?;
         if let Some(perceptual) = &critics.perceptual {
             let distance = perceptual.distance(&forward.output, &forward.frames, step)?;
             terms.push(("perceptual", distance.f_detach()?));
             total = total.f_add(&distance.f_mul_scalar(perceptual.weight)?)?;
         }
         if let Some(adversary) = &mut critics.adversary
-            && let Some(judgement) = adversary.judge(forward, &total, step)?
+            && let Some(part) = adversary.judge(forward, &total, step)?
         {
-            terms.extend(judgement.terms);
-            total = total.f_add(&judgement.total)?;
+            terms.extend(part.terms);
+            total = total.f_add(&part.total)?;
         }
         // Behind the discriminator's terms, whose adaptive weight follows from the reconstruction's gradient.
         if let Some(loss) = &forward.quantized.loss {
@@ -85,7 +93,7 @@ pub(crate) fn losses(
 }
 
 /// Reconstruction error, plus the same error between differences of adjacent frames where it has a weight.
-fn pixels(forward: &Forward, config: &LossConfig) -> Result<(Tensor, Vec<(&'static str, Tensor)>), TchError> {
+fn pixels(forward: &Forward, config: &LossConfig) -> Result<Part, TchError> {
     let error = forward.output.f_sub(&forward.frames)?;
     let recon = distance(&error, config.recon)?;
     let mut terms = vec![("recon", recon.f_detach()?), ("psnr_db", psnr_db(&forward.output, &forward.frames)?)];
@@ -96,7 +104,7 @@ fn pixels(forward: &Forward, config: &LossConfig) -> Result<(Tensor, Vec<(&'stat
         terms.push(("frame_diff", diff.f_detach()?));
         total = total.f_add(&diff.f_mul_scalar(config.frame_diff_weight)?)?;
     }
-    Ok((total, terms))
+    Ok(Part { total, terms })
 }
 
 fn distance(error: &Tensor, recon: Recon) -> Result<Tensor, TchError> {

@@ -104,13 +104,14 @@ fn train_tokenizer(
     let perceptual = PerceptualWeights::read(loss)?;
     let more_data = BTreeMap::from([("perceptual".to_owned(), perceptual.id.clone())]);
     let job = Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip, more_data };
-    let run = job.open(session, &source)?;
 
     tch::manual_seed(plan.seed() as i64);
     let vs = VarStore::new(session.device);
     let model = Tokenizer::new(&vs.root(), &checked)?;
     let critics = perceptual.critics(&vs.root(), loss, geometry.size_px())?;
     let watch = Some(Watch::new(&vs.root(), &model)?);
+    // Not before: perceptual weights that do not fit leave no folder.
+    let run = job.open(session, &source)?;
     let mut task = TokenizerTask {
         model,
         beside: Beside { critics, watch },

@@ -3,8 +3,8 @@ use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 use torch_ext::Group;
 
-use super::Forward;
 use super::discriminator::Discriminator;
+use super::{Forward, Part};
 use crate::{AdaptiveConfig, GanConfig, GanLoss, PenaltyConfig, TokenizerError};
 
 /// Keeps the adaptive weight finite where the discriminator's gradient vanishes (VQGAN).
@@ -33,14 +33,6 @@ struct State {
     mean_fake: Tensor,
 }
 
-/// What the discriminator adds to a loss.
-pub(super) struct Judgement {
-    /// Both sides' terms with their weights.
-    pub(super) total: Tensor,
-    /// For the log, as in [`nn::Losses`].
-    pub(super) terms: Vec<(&'static str, Tensor)>,
-}
-
 impl Adversary {
     /// * `size_px` - side of the frames
     pub(crate) fn new(path: &Path, config: &GanConfig, size_px: i64) -> Result<Self, NnError> {
@@ -54,15 +46,10 @@ impl Adversary {
         Ok(Adversary { config: config.clone(), discriminator, state, collected: Vec::new() })
     }
 
-    /// Judges a reconstruction; `None` before the first step of the discriminator.
+    /// Both sides' terms of a reconstruction; `None` before the first step of the discriminator.
     ///
     /// * `recon` - the loss of the reconstruction without the discriminator
-    pub(super) fn judge(
-        &mut self,
-        forward: &Forward,
-        recon: &Tensor,
-        step: u64,
-    ) -> Result<Option<Judgement>, TchError> {
+    pub(super) fn judge(&mut self, forward: &Forward, recon: &Tensor, step: u64) -> Result<Option<Part>, TchError> {
         let Some(since_start) = step.checked_sub(self.config.start_step) else { return Ok(None) };
         let g_loss = self.config.loss.of_tokenizer(&self.discriminator.detached()?.logits(&forward.output)?)?;
         let both = Tensor::f_cat(&[&forward.frames, &forward.output.f_detach()?], 0)?;
@@ -95,7 +82,7 @@ impl Adversary {
             total = total.f_add(&penalty.f_mul_scalar(weight)?)?;
         }
         self.collect(forward, &logits, [recon, &g_loss])?;
-        Ok(Some(Judgement { total, terms }))
+        Ok(Some(Part { total, terms }))
     }
 
     /// Adds this micro-batch to what was collected.

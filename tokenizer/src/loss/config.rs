@@ -41,7 +41,7 @@ pub enum PerceptualConfig {
         /// Weight in the sum. MAGVIT: 0.1, on the logits of a ResNet.
         weight: f64,
         /// Frames of each window that are looked at, evenly spread and others in each step; divides 16. The features of one
-        /// frame of 224 pixels take about 110 MB.
+        /// frame of 224 pixels take about 130 MB, by count.
         frames: i64,
     },
 }

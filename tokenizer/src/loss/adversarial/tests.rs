@@ -168,7 +168,7 @@ fn the_gradient_of_r1_through_every_layer_is_that_of_finite_differences() {
         let mut vs = vs;
         vs.double();
         let frames = frames.to_kind(Kind::Double);
-        for (name, variable) in vs.variables() {
+        for (name, variable) in BTreeMap::from_iter(vs.variables()) {
             if !name.ends_with(".weight") || !name.starts_with(Critics::PREFIX) {
                 continue;
             }
