@@ -45,7 +45,7 @@ pub(crate) struct DivesArgs {
     /// Everything random derives from it.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Write `masks/*.pbm` too: which pixels are the diver's, for `tokenizer eval --masks`. Adds them to a finished folder.
+    /// Write `masks/*.pbm` too: where the diver moves, for `tokenizer eval --masks`. Adds them to a finished folder.
     #[arg(long)]
     pub(crate) masks: bool,
 }
@@ -54,7 +54,7 @@ pub(crate) struct DivesArgs {
 pub(crate) enum CameraArg {
     /// Panning after the diver: everything in the picture moves.
     Follow,
-    /// From a tripod: nothing moves but the diver, the board and the water.
+    /// From a tripod aimed at the middle of the flight: nothing moves but the diver, and what there is of board and water.
     Still,
 }
 

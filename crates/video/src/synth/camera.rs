@@ -60,10 +60,13 @@ pub(super) fn views(dive: &Dive, scene: &Scene) -> Vec<View> {
     }
 }
 
-/// The whole dive in one picture: from a little below the water to an arm's length above the top of the flight.
+/// How much more a still camera shows than one that follows.
+const STILL_VIEW: f32 = 1.25;
+
+/// Aimed at the middle of the flight, through which the diver passes.
 fn still(dive: &Dive, scene: &Scene) -> View {
-    let [bottom, top] = [-0.7, dive.top() + 1.2];
-    View::towards(vec3(0.8, (bottom + top) / 2.0, 0.0), top - bottom, scene)
+    let out = dive.entry().0.x / 2.0;
+    View::towards(vec3(out, dive.top() / 2.0, 0.0), STILL_VIEW * scene.view_height, scene)
 }
 
 /// The camera pans after the diver, late and with a trembling hand, and stays above the water.

@@ -13,7 +13,7 @@ pub struct DiveOptions {
     /// Folder to write: `Diving48_V2_train.json`, `Diving48_V2_test.json`, `Diving48_vocab.json`, `rgb/*.mp4`.
     #[serde(skip)]
     pub out: PathBuf,
-    /// Whether to write `masks/*.pbm` beside the videos: where the diver is, as a [`MaskVideo`](super::MaskVideo). They change
+    /// Whether to write `masks/*.pbm` beside the videos: where the diver moves, as a [`MaskVideo`](super::MaskVideo). They change
     /// no video, and a later call can add them.
     #[serde(skip)]
     pub masks: bool,
@@ -48,7 +48,7 @@ pub struct DiveOptions {
 pub enum Camera {
     /// By hand, panning after the diver: everything in the picture moves.
     Follow,
-    /// From a tripod, board and pool in the picture: nothing moves but the diver, the board and the water.
+    /// From a tripod aimed at the middle of the flight: nothing moves but the diver, and what there is of board and water.
     Still,
 }
 

@@ -19,6 +19,8 @@ const SPRAY_GRAVITY: f32 = 6.0;
 const DIVERS_SHARE: f32 = 0.25;
 const BOARD: Rgb = vec3(0.72, 0.85, 0.88);
 const STEEL: Rgb = vec3(0.62, 0.64, 0.68);
+/// A limb moves when one of its ends has come this far since the frame before, whatever the camera does.
+const MOVING_METRES_PER_SEC: f32 = 0.5;
 /// Share of the light that comes from everywhere.
 const AMBIENT: f32 = 0.58;
 
@@ -36,9 +38,10 @@ pub fn render_dive<'a>(dive: &'a Dive, scene: &'a Scene, size_px: u32) -> impl I
     })
 }
 
-/// Where the diver is in each frame of [`render_dive`]: `[size_px, size_px]` each, row by row.
+/// Where the diver moves in each frame of [`render_dive`]: `[size_px, size_px]` each, row by row.
 ///
-/// A pixel is the diver's where the body makes up at least a quarter of its colour: one of four samples above the water, or
+/// A limb moves where one of its ends goes at half a metre per second or more, whatever the camera does: all of them in flight,
+/// none or the arms before it. A pixel is the diver's where moving limbs make up at least a quarter of its colour: one of four samples above the water, or
 /// what the water lets through, which is lost to sight half a metre down. Splash and ripples are not the diver.
 pub fn render_dive_masks<'a>(dive: &'a Dive, scene: &'a Scene, size_px: u32) -> impl Iterator<Item = Vec<bool>> + 'a {
     views(dive, scene).into_iter().enumerate().map(move |(frame, view)| {
@@ -70,14 +73,22 @@ impl Shot<'_> {
         self.paint_splash(canvas, &ripples, entry_speed);
     }
 
-    /// The diver in white, everything else in black.
+    /// The diver's moving limbs in white, everything else in black.
     fn paint_silhouette(&self, canvas: &mut Canvas) {
         let ripples = self.ripples();
         canvas.fill(&self.view, |ray| self.scene.backdrop(ray, self.t, &ripples));
         self.paint_board(canvas);
         canvas.blacken();
-        for limb in &self.dive.body_at(self.t).limbs {
-            canvas.silhouette(&self.view, Capsule { ends: limb.ends, radii: limb.radii });
+        let frame_secs = 1.0 / self.dive.frames_per_sec;
+        let before = self.dive.body_at((self.t - frame_secs).max(0.0));
+        for (limb, before) in self.dive.body_at(self.t).limbs.iter().zip(&before.limbs) {
+            let moved = |end: usize| {
+                let way = limb.ends[end] - before.ends[end];
+                way.dot(way).sqrt()
+            };
+            if moved(0).max(moved(1)) >= MOVING_METRES_PER_SEC * frame_secs {
+                canvas.silhouette(&self.view, Capsule { ends: limb.ends, radii: limb.radii });
+            }
         }
     }
 
