@@ -112,7 +112,7 @@ fn layers(gemm: &Gemm) -> io::Result<()> {
         let padded = activations([b, c, t + 2, side, side]);
         let flops = 2.0 * 27.0 * (c * c * b * t * side * side) as f64;
         let [first, second] = ["first", "second"].map(|name| Half::new(&vs, name, c));
-        let weight = vs.root().get("first.conv.weight").expect("the convolution's own");
+        let weight = vs.variables().remove("first.conv.weight").expect("the convolution's own");
         let bare = || padded.conv3d(&weight, None::<Tensor>, [1; 3], [0, 1, 1], [1; 3], 1);
         let conv = || first.conv.forward(&x, &mut Past::none()).expect("no failure on the CPU");
         let norm = || first.norm.forward(&x).expect("no failure on the CPU");
