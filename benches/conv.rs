@@ -3,18 +3,15 @@
 //!
 //! Rates count multiplications and additions of the convolutions alone, so that whatever stands between them lowers the rate.
 
-mod recipe;
-
 use std::io::{self, Write as _};
 use std::time::Instant;
 
 use nn::{CausalConv3d, Conv3dConfig, FrameNormSilu, Past};
-use spec::Patch;
+use serde::Deserialize;
+use spec::{ClipSpec, Preset};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use tokenizer::{LongVideo, Tokenizer, TokenizerConfig};
-
-use crate::recipe::TokenizerRecipe;
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 /// Side of the square matrices whose product is the measure.
@@ -24,6 +21,13 @@ const SECS: f64 = 2.0;
 const MIN_TIMES: usize = 3;
 const TINY: &str = include_str!("../presets/tokenizer-tiny.toml");
 const B: &str = include_str!("../presets/tokenizer-b.toml");
+
+/// What of a tokenizer preset is measured here.
+#[derive(Debug, Deserialize)]
+struct Recipe {
+    clip: ClipSpec,
+    tokenizer: TokenizerConfig,
+}
 
 fn main() -> io::Result<()> {
     // As the program does, before any tensor exists.
@@ -108,7 +112,7 @@ fn layers(gemm: &Gemm) -> io::Result<()> {
         let padded = activations([b, c, t + 2, side, side]);
         let flops = 2.0 * 27.0 * (c * c * b * t * side * side) as f64;
         let [first, second] = ["first", "second"].map(|name| Half::new(&vs, name, c));
-        let weight = vs.root().get("first.conv.weight").expect("the convolution's own");
+        let weight = vs.variables().remove("first.conv.weight").expect("the convolution's own");
         let bare = || padded.conv3d(&weight, None::<Tensor>, [1; 3], [0, 1, 1], [1; 3], 1);
         let conv = || first.conv.forward(&x, &mut Past::none()).expect("no failure on the CPU");
         let norm = || first.norm.forward(&x).expect("no failure on the CPU");
@@ -188,9 +192,10 @@ fn encoding() -> io::Result<()> {
     Ok(())
 }
 
-fn model(preset: &str) -> (VarStore, Tokenizer, TokenizerRecipe) {
-    let recipe = TokenizerRecipe::new(preset);
-    let patch: Patch = recipe.clip.check().expect("built-in presets check").patch();
+fn model(preset: &str) -> (VarStore, Tokenizer, Recipe) {
+    let recipe = Preset::from_text("preset", preset).and_then(|preset| preset.parse());
+    let recipe: Recipe = recipe.expect("built-in presets parse, which a unit test holds");
+    let patch = recipe.clip.check().expect("built-in presets check").patch();
     let vs = VarStore::new(Device::Cpu);
     let checked = recipe.tokenizer.check(patch).expect("built-in presets check");
     let model = Tokenizer::new(&vs.root(), &checked).expect("a model of a checked preset");
