@@ -11,7 +11,7 @@ use serde::Deserialize;
 use spec::{ClipSpec, Preset};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
-use tokenizer::{LongVideo, Tokenizer, TokenizerConfig};
+use tokenizer::{Beside, LongVideo, Place, Tokenizer, TokenizerConfig};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 /// Side of the square matrices whose product is the measure.
@@ -164,7 +164,7 @@ fn steps(gemm: &Gemm) -> io::Result<()> {
         let (_vs, model, recipe) = model(preset);
         let window_frames = recipe.tokenizer.time.window_frames();
         let clip_bthwc = pixels([b, window_frames, side, side, 3]);
-        let loss = || model.loss(&clip_bthwc).expect("shapes that fit").total;
+        let loss = || model.loss(&clip_bthwc, &mut Beside::none(), Place::of_step(1)).expect("shapes that fit").total;
         let flops = b as f64 * conv_flops(&recipe.tokenizer, [window_frames, side, side]);
         let name = format!("{name}, {b} windows of {side} pixels");
         writeln!(io::stdout(), "{name}: {:.1} GFLOP of convolutions forward", flops / 1e9)?;
@@ -219,7 +219,8 @@ fn conv_flops(config: &TokenizerConfig, window: [i64; 3]) -> f64 {
         cube * (c_in * c + c * c + (config.res_blocks - 1) * 2 * c * c) + skip
     };
     // Stem and head of either side, then level after level; the two tails have the last level's grid.
-    let mut flops = places * cube * 2 * pixels * channels[0];
+    let pixel_kernel = if config.stem_patch == [1, 1, 1] { cube } else { 2 };
+    let mut flops = places * pixel_kernel * 2 * pixels * channels[0];
     let mut c_in = channels[0];
     for (i, &c) in channels.iter().enumerate() {
         flops += places * (blocks(c_in, c) + blocks(c, c));
@@ -230,7 +231,7 @@ fn conv_flops(config: &TokenizerConfig, window: [i64; 3]) -> f64 {
         }
         c_in = c;
     }
-    let latents = config.levels.len() as i64;
+    let latents = config.quantizer.check().expect("built-in presets check").num_channels();
     flops += places * (2 * blocks(last, last) + 2 * latents * last + cube * latents * last);
     flops as f64
 }

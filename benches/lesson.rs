@@ -3,7 +3,7 @@ use lvmae::Lvmae;
 use nn::{Losses, Targets};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
-use tokenizer::{Critics, Tokenizer, WINDOW_FRAMES};
+use tokenizer::{Beside, Place, Tokenizer, WINDOW_FRAMES};
 use train::TrainConfig;
 use vector_quantize::Fsq;
 
@@ -60,7 +60,7 @@ impl Lesson {
         let checked = recipe.tokenizer.check(geometry.patch()).expect("built-in presets check");
         let vs = VarStore::new(Device::Cpu);
         let model = Tokenizer::new(&vs.root(), &checked).expect("a model of a checked preset");
-        let loss = move |_| model.loss(&clip_bthwc, &mut Critics::none(), 1).expect("shapes that fit");
+        let loss = move |_| model.loss(&clip_bthwc, &mut Beside::none(), Place::of_step(1)).expect("shapes that fit");
         Lesson { vs, train: recipe.train, loss: Box::new(loss) }
     }
 }

@@ -113,7 +113,7 @@ class Theirs:
     def __init__(self, args, clips, preset):
         self.args, self.clips = args, clips
         self.num_frames, self.step_frames = preset["clip"]["num_frames"], preset["clip"]["patch"][0]
-        self.levels = preset["tokenizer"]["levels"]
+        self.levels = preset["tokenizer"]["quantizer"]["levels"]
         self.grid = grid_of(preset)
 
     def run(self, name, learning_rate, secs, seed, side):
@@ -171,7 +171,7 @@ def report(args, results, preset, num_clips):
     """The tables and what they were measured on, as markdown."""
     rows, sweep, run = results
     frames, sampling = preset["clip"]["num_frames"], json.dumps(preset["clip"]["sampling"])
-    grid, bits = " x ".join(map(str, grid_of(preset))), math.log2(math.prod(preset["tokenizer"]["levels"]))
+    grid, bits = " x ".join(map(str, grid_of(preset))), math.log2(math.prod(preset["tokenizer"]["quantizer"]["levels"]))
     settings = "".join(f" --set '{setting}'" for setting in args.set)
     lines = [
         "# Held-out PSNR against magvit2-pytorch's VideoTokenizer, same seconds on the same cores", "",

@@ -9,14 +9,15 @@ use crate::cli::RunArgs;
 const BUILTIN: &[(&str, &str)] = &[
     ("tokenizer-tiny", include_str!("../presets/tokenizer-tiny.toml")),
     ("tokenizer-b", include_str!("../presets/tokenizer-b.toml")),
+    ("tokenizer-dives", include_str!("../presets/tokenizer-dives.toml")),
     ("tokenizer-magvit2", include_str!("../presets/tokenizer-magvit2.toml")),
     ("lvmae-tiny-128f", include_str!("../presets/lvmae-tiny-128f.toml")),
     ("lvmae-b-128f", include_str!("../presets/lvmae-b-128f.toml")),
     ("arvideo-tiny-128f", include_str!("../presets/arvideo-tiny-128f.toml")),
 ];
 
-/// A tokenizer recipe. Windows of 16 frames (17 under `first_frame`) are cut from the timeline that `[clip]` describes, which is the timeline that
-/// pre-training uses: both presets have the same `[clip]`.
+/// A tokenizer recipe. Windows of 16 frames (17 under `first_frame`) are cut from the timeline that `[clip]` describes, which is
+/// the timeline that pre-training uses: both presets have the same `[clip]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenizerPreset {

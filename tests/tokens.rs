@@ -280,3 +280,25 @@ fn encoding_tells_how_fast_it_was() {
     let info: Value = serde_json::from_str(&folder.ok("data info tokens.h5 --json")).expect("JSON");
     assert_eq!(info["id"], said["store_id"]);
 }
+
+#[test]
+fn any_quantizer_goes_from_training_to_pretraining() {
+    let vq = "{kind=\"vq\",codes=16,width=4,decay=0.9,commitment_weight=0.25,dead_below=0.5,gradient=\"rotation\",kmeans_iterations=3}";
+    let lfq = "{kind=\"lfq\",bits=5,entropy_weight=0.1,diversity=1.0,inv_temperature=100.0,group_bits=1,commitment_weight=0.25}";
+    let residual = format!("{{kind=\"residual\",stages=2,of={vq}}}");
+    let folder = folder_with(&["train.h5"]);
+    for (name, quantizer, num_codes) in [("vq", vq, 16), ("lfq", lfq, 32), ("residual", residual.as_str(), 256)] {
+        let set = format!("--set tokenizer.quantizer={quantizer}");
+        folder.ok(&tokenizer_train(&format!("--out {name} --set train.steps=2 {set}")));
+        let metrics = String::from_utf8(folder.read(&format!("{name}/metrics.jsonl"))).expect("text");
+        let last: Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
+        assert!(last["commitment"].as_f64().is_some_and(|loss| loss > 0.0), "{last}");
+        let encode =
+            format!("tokenizer encode --tokenizer {name}/tokenizer.safetensors --clips train.h5 --out {name}.h5");
+        folder.ok(&encode);
+        let info: Value = serde_json::from_str(&folder.ok(&format!("data info {name}.h5 --json"))).expect("JSON");
+        assert_eq!(info["header"]["codebook_size"], num_codes, "{info}");
+        let out = format!("--clips train.h5 --tokens {name}.h5 --out lvmae_{name} --set train.steps=1");
+        folder.ok(&pretrain("lvmae", &out));
+    }
+}

@@ -197,10 +197,10 @@ mod tests {
         let bounds = Bounds { key: "feature_std", range: 0.3..=0.9, advice: ["too low", "too high"] };
         let said = |values: &[f64]| bounds.alarm("run", &log(values));
         assert_eq!(
-            said(&[0.5, 0.95, 0.95, 0.95, 0.95, 0.96]).unwrap(),
-            "run: feature_std is 0.96, above 0.9; too high"
+            said(&[0.5, 0.95, 0.95, 0.95, 0.95, 0.975]).unwrap(),
+            "run: feature_std is 0.9750, above 0.9; too high"
         );
-        assert_eq!(said(&[0.5, 0.1, 0.1, 0.1, 0.1, 0.2]).unwrap(), "run: feature_std is 0.2, below 0.3; too low");
+        assert_eq!(said(&[0.5, 0.1, 0.1, 0.1, 0.1, 0.2]).unwrap(), "run: feature_std is 0.2000, below 0.3; too low");
         assert_eq!(said(&[0.95, 0.95, 0.95, 0.95, 0.9]), None);
         assert_eq!(said(&[0.95, 0.95, 0.95]), None, "too few");
         assert_eq!(said(&[0.95, 0.1, 0.95, 0.95, 0.95]), None);

@@ -3,19 +3,21 @@
 //! quantization, which learns, together with its codes, which tokens matter.
 //!
 //! A small CNN gives each token a feature; how far it moved since the latent frame before is the token's score. In training
-//! only the top-scoring tokens pass, the others are set to 0 before quantization and the decoder paints over the gap.
-//! Because the top-k is differentiable, the reconstruction loss also trains the scorer. Afterwards both are frozen: codes of
-//! **all** tokens and their scores go to the token store, as targets and priorities of pre-training.
+//! only the top-scoring tokens pass, the others are set to 0 and the decoder paints over the gap. Because the top-k is
+//! differentiable, the reconstruction loss also trains the scorer. Afterwards both are frozen: codes of **all** tokens and
+//! their scores go to the token store, as targets and priorities of pre-training.
 //!
-//! | paper                    | here                                                    |
-//! | ------------------------ | ------------------------------------------------------- |
-//! | VQ(V)                    | `Tokenizer::encode_clip`, then `values_from_codes`      |
-//! | `c_{t,p}`                | `Scorer::features`                                      |
-//! | `s_{t,p}`                | `adjacent_distance`; in the end `Tokens::priorities`    |
-//! | k                        | `top_k.keep_ratio` of the tokens after the first frame  |
-//! | differentiable top-k     | `topk::straight_through`                                |
-//! | z after zeroing          | `model::masked`                                         |
-//! | what it is compared with | `Selection`: random, uniform and motion instead of top-k |
+//! | paper                    | here                                                       |
+//! | ------------------------ | ---------------------------------------------------------- |
+//! | VQ(V)                    | `Tokenizer::encode_clip`, then `values_from_codes`         |
+//! | `c_{t,p}`                | `Scorer::clues`                                            |
+//! | `s_{t,p}`                | `Scorer::scores`; in the end `Tokens::priorities`          |
+//! | k                        | `top_k.keep`, of the tokens after the first latent frame   |
+//! | differentiable top-k     | `top_k.gradient`: `topk.rs` has three                      |
+//! | z after zeroing          | `model::masked`                                            |
+//! | what it is compared with | `Selection`: random, uniform and motion instead of top-k   |
+//! | MQ-VAE's scorer          | `ScorerConfig::Importance`                                 |
+//! | LFQ, VQ, residual        | `tokenizer.quantizer`, the crate `vector_quantize`         |
 //! | 16-frame sliding window  | `LongVideo::Windows`                                    |
 //! | MAGVIT-v2's 1 + t k      | `TimeLayout::FirstFrame`                                |
 //! | MAGVIT's discriminator   | `loss/discriminator.rs`                                 |
@@ -36,6 +38,10 @@
 //!   stills of the first frame instead.
 //! - Beside the paper's windows, a long video can pass as one (`LongVideo::Carried`): in chunks between which each
 //!   convolution carries the frames that it still needs.
+//! - Tokens are set to 0 behind the quantizer, not before it. For FSQ, of whose values 0 is one, forward is the same; the
+//!   gradient of a token that did not pass then says what its quantized value would have changed; and quantizers without a
+//!   code for 0 work, too. Codes are known of all tokens.
+//! - The budget can be drawn for each window (`KeepShare::Drawn`), so that one tokenizer draws from any number of tokens.
 //! - `stem_patch` can fold pixels into channels before the first layer, which makes training on a CPU possible.
 //! - Not published, chosen here: FSQ levels, scorer widths, the kind of differentiable top-k, channel multipliers for
 //!   2x16x16, normalization groups.

@@ -27,8 +27,8 @@ use crate::session::Session;
 /// Segments that are drawn on a schedule.
 const NUM_PICTURES: usize = 2;
 
-const CODE_USE_CAPTION: &str = "use of the codes of these segments: a row per channel, a column per level; dark is never, \
-                                teal an even share, yellow twice that or more";
+const CODE_USE_CAPTION: &str = "use of the codes of these segments: a row per digit of the code (per channel of an FSQ, per stage \
+                                of a residual), a cell per value; dark is never, teal an even share, yellow twice that or more";
 
 pub(crate) fn train(args: &TokenizerTrainArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, config_toml): (TokenizerPreset, String) = presets::resolve(&args.run)?;

@@ -73,6 +73,15 @@ fn described(key: &str) -> Measure {
         "explained" => ("explained (1: all, 0: none)", Scale::Linear, Unit::Plain),
         "code_usage" => ("codes used in a batch, of all codes", Scale::FromZero, Unit::Share),
         "perplexity" => ("perplexity of the codes", Scale::FromZero, Unit::Plain),
+        "dead_codes" => ("codes not seen for 100 steps", Scale::FromZero, Unit::Share),
+        "per_sample_entropy" => ("entropy of a token's bits, nats", Scale::FromZero, Unit::Plain),
+        "batch_entropy" => ("entropy of the codes of a batch, nats", Scale::FromZero, Unit::Plain),
+        "score_evenness" => ("evenness of the scores (1: all the same)", Scale::Linear, Unit::Plain),
+        "scorer_drift" => {
+            ("kept tokens that the scorer would not have kept 100 steps ago", Scale::FromZero, Unit::Share)
+        }
+        "logit_real" => ("discriminator on real clips", Scale::Linear, Unit::Plain),
+        "logit_fake" => ("discriminator on reconstructions", Scale::Linear, Unit::Plain),
         "feature_std" => ("spread of the features (feature_std)", Scale::FromZero, Unit::Plain),
         "effective_rank" => ("effective rank of the features", Scale::FromZero, Unit::Plain),
         "kept_share" => ("kept tokens", Scale::FromZero, Unit::Share),
