@@ -138,7 +138,7 @@ mod tests {
             quantized: Quantized {
                 values: ones.shallow_clone(),
                 codes: Tensor::from_slice(&[0i64, 3]).view([1, 2, 1, 1]),
-                loss: quantizer_loss.map(|loss| Tensor::from(loss)),
+                loss: quantizer_loss.map(Tensor::from),
                 terms: Vec::new(),
             },
             scores: Tensor::from_slice(&[1.0f32, 3.0]).view([1, 2, 1, 1]),
