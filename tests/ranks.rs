@@ -37,22 +37,24 @@ fn first_gradient(folder: &Folder, run: &str) -> BTreeMap<String, Vec<f32>> {
 }
 
 #[track_caller]
-fn assert_equal_gradients(folder: &Folder, shared: &str, alone: &str) {
+fn assert_equal_gradients(folder: &Folder, (shared, alone): (&str, &str), tolerance: f32) {
     let (shared, alone) = (first_gradient(folder, shared), first_gradient(folder, alone));
     assert!(shared.keys().eq(alone.keys()) && !alone.is_empty());
     let mut largest = 0.0_f32;
     for (name, alone) in &alone {
         for (a, b) in shared[name].iter().zip(alone) {
             largest = largest.max(b.abs());
-            assert!((a - b).abs() <= 1e-6, "{name}: {a} instead of {b}");
+            assert!((a - b).abs() <= tolerance, "{name}: {a} instead of {b}");
         }
     }
     assert!(largest > 1e-3, "the largest element of the gradient is {largest}");
 }
 
+/// * `tolerance` - of an element of the gradient
+///
 /// The first step's gradient, and every step's loss and gradient norm, are those of one process with the same batches.
 #[track_caller]
-fn check_equal_steps(folder: &Folder, train: impl Fn(&str) -> String) {
+fn check_equal_steps(folder: &Folder, tolerance: f32, train: impl Fn(&str) -> String) {
     let train = |out: &str| train(&format!("--set train.batch=4 --set train.steps=3 {EVERY_STEP} --out {out}"));
     folder.ok(&train("alone"));
     let alone = metrics(folder, "alone");
@@ -62,7 +64,7 @@ fn check_equal_steps(folder: &Folder, train: impl Fn(&str) -> String) {
         let said = folder.run(&launch(num_ranks, &train(&out)));
         assert_eq!(said.code, Some(0), "{}", said.tell());
         assert_eq!(said.stdout.lines().count(), 1, "rank 0 alone speaks\n{}", said.tell());
-        assert_equal_gradients(folder, &out, "alone");
+        assert_equal_gradients(folder, (&out, "alone"), tolerance);
         let shared = metrics(folder, &out);
         assert_eq!(shared.len(), 3);
         for (key, tolerance) in [("loss", 1e-6), ("grad_norm", 1e-5)] {
@@ -76,13 +78,14 @@ fn check_equal_steps(folder: &Folder, train: impl Fn(&str) -> String) {
 
 #[test]
 fn ranks_train_a_tokenizer_as_one_process_does() {
-    check_equal_steps(&folder_with(&["train.h5"]), tokenizer_train);
+    check_equal_steps(&folder_with(&["train.h5"]), 1e-6, tokenizer_train);
 }
 
+/// R1's weight and its second backward pass make the discriminator's gradient, and what rounding does to it, larger.
 #[test]
 fn ranks_train_a_tokenizer_and_its_discriminator_as_one_process_does() {
     for critics in [GAN, GAN_R1] {
-        check_equal_steps(&folder_with(&["train.h5"]), |rest| tokenizer_train(&format!("{critics} {rest}")));
+        check_equal_steps(&folder_with(&["train.h5"]), 5e-6, |rest| tokenizer_train(&format!("{critics} {rest}")));
     }
 }
 
@@ -91,7 +94,7 @@ fn ranks_pretrain_as_one_process_does() {
     for method in ["lvmae", "arvideo"] {
         let folder = folder_with(&["train.h5", "train.tokens.h5"]);
         let stores = "--clips train.h5 --tokens train.tokens.h5";
-        check_equal_steps(&folder, |rest| pretrain(method, &format!("{stores} {rest}")));
+        check_equal_steps(&folder, 1e-6, |rest| pretrain(method, &format!("{stores} {rest}")));
     }
 }
 

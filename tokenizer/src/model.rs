@@ -93,7 +93,7 @@ impl Tokenizer {
         let mut losses = losses(&forward, of_what, &mut beside.critics, place.step)?;
         if let Some(watch) = &mut beside.watch {
             let seen = forward.seen()?;
-            losses.terms.extend(watch.terms(&seen, self.checked.config().top_k.keep.mean(), place.step)?);
+            losses.terms.extend(watch.terms(self, &seen, place.step)?);
             watch.collect(&seen, &self.quantizer, place.share)?;
         }
         Ok(losses)

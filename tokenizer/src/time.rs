@@ -8,6 +8,7 @@ use tch::Tensor;
 
 use crate::Tokenizer;
 use crate::config::WINDOW_FRAMES;
+use crate::scorer::Scorer;
 
 /// How frames become latent frames; t is `patch.t`, the frames under one token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,10 +57,20 @@ impl Tokenizer {
     /// The scorer's clues `[B, T, H, W, C]` of frames and their latents, as in [`Tokenizer::latents`].
     ///
     /// * `is_start` - whether the frames are a video's first
-    pub(crate) fn clues(&self, (frames, latents): (&Tensor, &Tensor), is_start: bool) -> Result<Tensor, NnError> {
+    pub(crate) fn clues(&self, seen: (&Tensor, &Tensor), is_start: bool) -> Result<Tensor, NnError> {
+        self.clues_by(&self.scorer, seen, is_start)
+    }
+
+    /// Those of another scorer.
+    pub(crate) fn clues_by(
+        &self,
+        scorer: &Scorer,
+        (frames, latents): (&Tensor, &Tensor),
+        is_start: bool,
+    ) -> Result<Tensor, NnError> {
         match is_start {
-            true => self.scorer.clues(&self.whole_cubes(frames)?, latents),
-            false => self.scorer.clues(frames, latents),
+            true => scorer.clues(&self.whole_cubes(frames)?, latents),
+            false => scorer.clues(frames, latents),
         }
     }
 

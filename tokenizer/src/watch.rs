@@ -74,11 +74,12 @@ impl Watch {
     /// `scorer_drift`, of the tokens that pass in this batch's first window, the share that would not have passed by the
     /// scorer of some 100 steps ago.
     ///
-    /// * `keep_share` - of the tokens after the first latent frame, for the drift
+    /// * `tokenizer` - whose forward pass this is
+    /// * `step` - of the run, from 1
     pub(crate) fn terms(
         &self,
+        tokenizer: &Tokenizer,
         seen: &Seen,
-        keep_share: f64,
         step: u64,
     ) -> Result<Vec<(&'static str, Tensor)>, NnError> {
         let mut terms = vec![("score_evenness", evenness(&seen.scores)?)];
@@ -88,8 +89,11 @@ impl Watch {
             terms.push(("dead_codes", dead().during("counting dead codes")?));
         }
         let first = |x: &Tensor| x.f_narrow(0, 0, 1).during("the scorer's drift");
-        let slow = tch::no_grad(|| self.slow.clues(&first(&seen.frames)?, &first(&seen.latents)?))?;
-        let slow = tch::no_grad(|| self.slow.scores(&slow))?;
+        let slow = tch::no_grad(|| {
+            let window = (&first(&seen.frames)?, &first(&seen.latents)?);
+            self.slow.scores(&tokenizer.clues_by(&self.slow, window, true)?)
+        })?;
+        let keep_share = tokenizer.checked.config().top_k.keep.mean();
         let drift = drift(&first(&seen.scores)?, &slow, keep_share).during("the scorer's drift")?;
         terms.extend(drift.map(|drift| ("scorer_drift", drift)));
         Ok(terms)
@@ -126,8 +130,11 @@ impl Watch {
         }
         if let Some(last_seen) = &mut self.last_seen {
             let hits = || {
-                let codes = Tensor::f_cat(&self.codes, 0)?;
-                last_seen.f_zeros_like()?.f_index_fill(0, &codes, 1.0)
+                let mut hits = last_seen.f_zeros_like()?;
+                for codes in &self.codes {
+                    hits = hits.f_index_fill_(0, codes, 1.0)?;
+                }
+                Ok(hits)
             };
             let hits = hits().during("watching codes")?;
             ranks.sum(std::slice::from_ref(&hits))?;
@@ -210,7 +217,7 @@ mod tests {
             scores: Tensor::ones([1, 2, 2, 2], (Kind::Float, Device::Cpu)),
         };
         let watch = beside.watch.as_mut().unwrap();
-        let dead = |watch: &Watch, step| term(&watch.terms(&seen(&[]), 0.5, step).unwrap(), "dead_codes");
+        let dead = |watch: &Watch, step| term(&watch.terms(&tokenizer, &seen(&[]), step).unwrap(), "dead_codes");
         assert_eq!(dead(watch, 1), 1.0);
         for (step, codes) in [(1, &[0, 1, 2][..]), (50, &[2, 3])] {
             watch.collect(&seen(codes), &tokenizer.quantizer, Share::WHOLE).unwrap();
@@ -221,8 +228,7 @@ mod tests {
         watch.drop_collected();
         watch.after_step(&tokenizer, 51, &Group::alone()).unwrap();
         // Of 9 codes 0 to 3 have been seen; at step 102 those of step 1 have been gone for more than 100 steps.
-        for (step, alive) in [(52, 4.0), (101, 4.0), (102, 2.0), (151, 0.0)] {
-            let alive = if step == 151 { 2.0 } else { alive };
+        for (step, alive) in [(52, 4.0), (101, 4.0), (102, 2.0), (150, 2.0), (151, 0.0)] {
             assert!((dead(watch, step) - (1.0 - alive / 9.0)).abs() < 1e-6, "at {step}");
         }
     }
