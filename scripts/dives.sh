@@ -13,7 +13,8 @@ mkdir -p "$out"
 
 for camera in still follow; do
   dives=$out/$camera
-  "$longvid" data synth dives --camera $camera --num-train 96 --num-test 24 --num-sources-train 16 --seed 1 --masks --out "$dives"
+  "$longvid" data synth dives --camera $camera --num-classes 4 --num-train 96 --num-test 24 --num-sources-train 24 \
+    --num-sources-test 6 --seed 1 --masks --out "$dives"
   for part in train test; do
     [ -e "$out/$camera.$part.h5" ] || "$longvid" data import diving48 "$dives/Diving48_V2_$part.json" --videos "$dives/rgb" \
       --short-side "$side" --out "$out/$camera.$part.h5"

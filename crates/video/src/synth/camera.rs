@@ -62,11 +62,13 @@ pub(super) fn views(dive: &Dive, scene: &Scene) -> Vec<View> {
 
 /// How much more a still camera shows than one that follows.
 const STILL_VIEW: f32 = 1.25;
+/// Height that a still camera is aimed at, of the top of the flight.
+const STILL_AIM: f32 = 0.65;
 
-/// Aimed at the middle of the flight, through which the diver passes.
+/// Aimed at the flight, through which the diver passes.
 fn still(dive: &Dive, scene: &Scene) -> View {
     let out = dive.entry().0.x / 2.0;
-    View::towards(vec3(out, dive.top() / 2.0, 0.0), STILL_VIEW * scene.view_height, scene)
+    View::towards(vec3(out, STILL_AIM * dive.top(), 0.0), STILL_VIEW * scene.view_height, scene)
 }
 
 /// The camera pans after the diver, late and with a trembling hand, and stays above the water.
