@@ -5,6 +5,7 @@ mod check;
 mod data;
 mod import;
 mod launch;
+mod study;
 mod synth;
 mod tokenizer;
 
@@ -17,6 +18,7 @@ pub(crate) use self::check::CheckArgs;
 pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, ExportTo, InfoArgs, MergeArgs, VerifyArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
+pub(crate) use self::study::{StudyArgs, StudyCommand};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
 pub(crate) use self::tokenizer::TokenizerEvalArgs;
 
@@ -59,6 +61,9 @@ pub(crate) enum Command {
     /// Measure memory and time.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// The papers' comparisons at a size that two cores carry, several seeds each.
+    #[command(subcommand)]
+    Study(StudyCommand),
     /// One self-contained HTML page about runs, or what differed between two of them.
     Report(ReportArgs),
     /// The whole path on synthetic dives, or on your own videos, in minutes.

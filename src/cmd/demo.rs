@@ -2,13 +2,12 @@
 //! done again, so an interrupted demo goes on where it stopped.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 
+use super::stage::Stage;
 use super::training::say;
-use crate::cli::{Cli, DemoArgs};
+use crate::cli::DemoArgs;
 use crate::exit::BadInput;
 use crate::report::memory::{Point, memory_section};
 use crate::report::page::{Align, Block, Section, Table};
@@ -23,12 +22,6 @@ const MIN_VIDEOS_PER_CLASS: usize = 4;
 /// Every so-manieth video of a class is tested on.
 const TEST_EVERY: usize = 4;
 
-/// One command of the demo and the file that shows that it is done.
-struct Stage {
-    words: Vec<String>,
-    product: PathBuf,
-}
-
 pub(crate) fn run(args: &DemoArgs, session: &Session) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {:?}", args.out))?;
     let at = |name: &str| args.out.join(name);
@@ -42,46 +35,17 @@ pub(crate) fn run(args: &DemoArgs, session: &Session) -> anyhow::Result<()> {
     }
     let memory = at("memory");
     let sweep = "bench memory --preset lvmae-tiny-128f --frames 16,32,64,128 --out {}";
-    stages.push(stage(sweep, &[&memory], &memory.join("memory.json")));
+    stages.push(Stage::new(sweep, &[&memory], &memory.join("memory.json")));
 
     let mut table = Table::new(&[("stage", Align::Left), ("time", Align::Right)]);
     for stage in &stages {
         let secs = stage.run(session)?;
         let took = secs.map_or_else(|| "done before".to_owned(), |secs| Unit::Secs.text(secs));
-        table.push(vec![format!("longvid {}", stage.words.join(" ")), took]);
+        table.push(vec![stage.command(), took]);
     }
     let page = at("report.html");
     std::fs::write(&page, html(args, table)?).with_context(|| format!("cannot write {page:?}"))?;
     Ok(say(&format!("\nopen {}", page.display()))?)
-}
-
-impl Stage {
-    /// Runs the command unless its product is there; the seconds it took.
-    fn run(&self, session: &Session) -> anyhow::Result<Option<f64>> {
-        if self.product.exists() {
-            return Ok(None);
-        }
-        let mut words = self.words.clone();
-        // A run folder without its product belongs to a training that was interrupted.
-        if let Some(out) = words.iter().position(|word| word == "--preset").and_then(|_| self.product.parent())
-            && out.join("run.json").exists()
-        {
-            words.push("--resume".to_owned());
-        }
-        let command = format!("longvid {}", words.join(" "));
-        say(&format!("\n$ {command}"))?;
-        let began = Instant::now();
-        let cli = Cli::try_parse_from(std::iter::once("longvid".to_owned()).chain(words))?;
-        super::run(cli.command, &session.of(command))?;
-        Ok(Some(began.elapsed().as_secs_f64()))
-    }
-}
-
-/// A command with `{}` for each path in turn.
-fn stage(command: &str, paths: &[&Path], product: &Path) -> Stage {
-    let mut paths = paths.iter().map(|path| path.display().to_string());
-    let word = |word: &str| if word == "{}" { paths.next().unwrap_or_default() } else { word.to_owned() };
-    Stage { words: command.split_whitespace().map(word).collect(), product: product.to_owned() }
 }
 
 /// Dives, rendered and imported: a training and a test store of different sources.
@@ -92,19 +56,22 @@ fn synthetic(out: &Path) -> Vec<Stage> {
         let annotations = dives.join(format!("Diving48_V2_{part}.json"));
         let store = out.join(format!("{part}.h5"));
         let command = format!("data import diving48 {{}} --videos {{}} --short-side {SHORT_SIDE} --out {{}}");
-        stage(&command, &[&annotations, &videos, &store], &store)
+        Stage::new(&command, &[&annotations, &videos, &store], &store)
     };
-    vec![stage("data synth dives --out {}", &[&dives], &vocabulary), import("train"), import("test")]
+    vec![Stage::new("data synth dives --out {}", &[&dives], &vocabulary), import("train"), import("test")]
 }
 
 /// A user's folder, imported; also whether it has classes to probe.
 fn own_videos(folder: &Path, out: &Path) -> anyhow::Result<(Vec<Stage>, bool)> {
     let import = |part: &str, groups: Option<&[String]>| {
         let store = out.join(format!("{part}.h5"));
-        let mut made =
-            stage(&format!("data import folder {{}} --short-side {SHORT_SIDE} --out {{}}"), &[folder, &store], &store);
+        let mut made = Stage::new(
+            &format!("data import folder {{}} --short-side {SHORT_SIDE} --out {{}}"),
+            &[folder, &store],
+            &store,
+        );
         if let Some(groups) = groups {
-            made.words.extend(["--groups".to_owned(), groups.join(",")]);
+            made = made.with(["--groups".to_owned(), groups.join(",")]);
         }
         made
     };
@@ -146,15 +113,15 @@ fn training(out: &Path) -> Vec<Stage> {
     let pretrain = |method: &str| {
         let run = out.join(method);
         let command = format!("pretrain --preset {method}-tiny-128f --clips {{}} --tokens {{}} --out {{}}");
-        stage(&command, &[&clips, &tokens, &run], &run.join("encoder.safetensors"))
+        Stage::new(&command, &[&clips, &tokens, &run], &run.join("encoder.safetensors"))
     };
     vec![
-        stage(
+        Stage::new(
             "tokenizer train --preset tokenizer-tiny --clips {} --out {}",
             &[&clips, &out.join("tokenizer")],
             &weights,
         ),
-        stage("tokenizer encode --tokenizer {} --clips {} --out {}", &[&weights, &clips, &tokens], &tokens),
+        Stage::new("tokenizer encode --tokenizer {} --clips {} --out {}", &[&weights, &clips, &tokens], &tokens),
         pretrain("lvmae"),
         pretrain("arvideo"),
     ]
@@ -165,7 +132,11 @@ fn probing(out: &Path) -> Vec<Stage> {
     let probe = |method: &str, probe: &str| {
         let run = out.join(method);
         let command = format!("eval {probe} --encoder {{}} --train-clips {{}} --test-clips {{}}");
-        stage(&command, &[&run.join("encoder.safetensors"), &train, &test], &run.join(format!("eval_{probe}.json")))
+        Stage::new(
+            &command,
+            &[&run.join("encoder.safetensors"), &train, &test],
+            &run.join(format!("eval_{probe}.json")),
+        )
     };
     vec![probe("lvmae", "linear"), probe("arvideo", "linear")]
 }

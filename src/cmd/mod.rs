@@ -8,11 +8,13 @@ pub(crate) mod eval;
 pub(crate) mod launch;
 pub(crate) mod pretrain;
 pub(crate) mod report;
+mod stage;
+mod study;
 mod synth;
 pub(crate) mod tokenizer;
 mod training;
 
-use crate::cli::{BenchCommand, Command, DataCommand, EvalCommand, SynthCommand, TokenizerCommand};
+use crate::cli::{BenchCommand, Command, DataCommand, EvalCommand, StudyCommand, SynthCommand, TokenizerCommand};
 use crate::exit::BadInput;
 use crate::session::Session;
 
@@ -39,6 +41,8 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Bench(BenchCommand::Memory(args)) => bench::memory(&args, session),
         Command::Bench(BenchCommand::Loader(args)) => bench::loader::loader(&args, session),
         Command::Bench(BenchCommand::MemoryPoint(args)) => bench::memory_point(&args, session),
+        Command::Study(StudyCommand::DecoderMasks(args)) => study::decoder_masks(&args, session),
+        Command::Study(StudyCommand::Frames(args)) => study::frames(&args, session),
         Command::Launch(_) => Err(BadInput("launch is no part of another command".to_owned()).into()),
         Command::Report(args) => report::run(&args),
         Command::Demo(args) => demo::run(&args, session),

@@ -9,6 +9,7 @@
 //! | `kept`     | reconstruction from few tokens; shared with `tokenizer eval`     |
 //! | `memory`   | peak memory against frames; shared with `bench memory`           |
 //! | `page`     | the HTML page: sections, tables, pictures                        |
+//! | `study`    | variants against each other over seeds; shared with `study`      |
 //! | `svg`      | line and bar charts as SVG text                                  |
 //! | `picture`  | RGB pictures, contact sheets, heat maps over patches             |
 //!
@@ -23,6 +24,7 @@ pub(crate) mod page;
 pub(crate) mod picture;
 mod runs;
 mod sections;
+pub(crate) mod study;
 pub(crate) mod svg;
 mod theme;
 pub(crate) mod units;

@@ -157,7 +157,7 @@ impl TokenizerConfig {
             return Err(range_error("tokenizer.norm_groups", self.norm_groups, rule));
         }
         self.top_k.check(&self.scorer)?;
-        self.loss.check()
+        self.loss.check(&self.quantizer)
     }
 }
 

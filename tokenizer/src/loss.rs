@@ -27,6 +27,8 @@ pub(crate) struct Forward {
     pub(crate) output: Tensor,
     /// Values and codes of all tokens, those set to 0 behind it included, and the quantizer's own loss.
     pub(crate) quantized: Quantized,
+    /// How far the levels of an FSQ are from evenly used; where that has a weight.
+    pub(crate) spread: Option<Tensor>,
     /// Scores, `[B, T, H, W]`.
     pub(crate) scores: Tensor,
     /// The mask, `[B, T, H, W]`.
@@ -78,6 +80,10 @@ pub(crate) fn losses(
         {
             terms.extend(part.terms);
             total = total.f_add(&part.total)?;
+        }
+        if let Some(spread) = &forward.spread {
+            terms.push(("spread", spread.f_detach()?));
+            total = total.f_add(&spread.f_mul_scalar(config.spread_weight)?)?;
         }
         // Behind the discriminator's terms, whose adaptive weight follows from the reconstruction's gradient.
         if let Some(loss) = &forward.quantized.loss {
@@ -141,6 +147,7 @@ mod tests {
                 loss: quantizer_loss.map(Tensor::from),
                 terms: Vec::new(),
             },
+            spread: None,
             scores: Tensor::from_slice(&[1.0f32, 3.0]).view([1, 2, 1, 1]),
             last_layer: ones.shallow_clone(),
             mask: ones,
@@ -182,6 +189,15 @@ mod tests {
         let got = judged([-1.5, 0.0, 1.0, 1.0], &without_critics(Recon::L2, 0.0));
         assert_near(got.total.double_value(&[]), 0.125);
         assert!(got.terms.iter().all(|(name, _)| *name != "frame_diff"));
+    }
+
+    #[test]
+    fn the_spread_of_the_codes_is_added_with_its_weight() {
+        let config = LossConfig { spread_weight: 0.5, ..without_critics(Recon::L1, 0.0) };
+        let forward = Forward { spread: Some(Tensor::from(0.25f32)), ..forward([-1.5, 0.0, 1.0, 1.0], None) };
+        let got = losses(&forward, (&config, 8), &mut Critics::none(), 1).unwrap();
+        assert_near(term(&got, "spread"), 0.25);
+        assert_near(got.total.double_value(&[]), 0.375);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Tokenizer {
 
     /// One training step's loss over a batch of windows: encode, score, set all but the top tokens to 0, quantize, decode,
     /// compare. Reports `recon`, `psnr_db`, `kept_share`, `score_mean`, `score_std`, and where they have a weight
-    /// `frame_diff`, `perceptual`, `g_loss` (the tokenizer's adversarial term), `d_loss` (the discriminator's), `logit_real`,
+    /// `frame_diff`, `spread`, `perceptual`, `g_loss` (the tokenizer's adversarial term), `d_loss` (the discriminator's), `logit_real`,
     /// `logit_fake`, `adaptive_weight`, `r1` and `lecam`, all before they are weighted; and the codes of all tokens, those set
     /// to 0 included. With a discriminator the total is the sum of both sides'.
     ///
@@ -111,7 +111,11 @@ impl Tokenizer {
         let quantized = self.quantizer.quantize(&latents)?;
         let output = self.frames(&masked(&quantized.values, &mask)?, &mut Past::none())?;
         let last_layer = self.decoder.last_layer();
-        Ok(Forward { frames, latents, output, quantized, scores, mask, last_layer })
+        let spread = match &self.quantizer {
+            Quantizer::Fsq(fsq) if self.checked.config().loss.spread_weight > 0.0 => Some(fsq.spread(&quantized.values)?),
+            _ => None,
+        };
+        Ok(Forward { frames, latents, output, quantized, spread, scores, mask, last_layer })
     }
 
     /// Sets a learned codebook by k-means on the windows of the first step; does nothing where nothing is learned, or once it

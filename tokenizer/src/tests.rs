@@ -40,7 +40,7 @@ fn keep(share: f64) -> TopKConfig {
 
 pub(crate) fn without_critics(recon: Recon, frame_diff_weight: f64) -> LossConfig {
     let (perceptual, adversarial) = (PerceptualConfig::None {}, AdversarialConfig::None {});
-    LossConfig { recon, frame_diff_weight, perceptual, adversarial }
+    LossConfig { recon, frame_diff_weight, spread_weight: 0.0, perceptual, adversarial }
 }
 
 /// The loss without a critic.
@@ -293,6 +293,9 @@ fn numbers_out_of_range_are_refused_by_key() {
     refused(top_k(share, TopKGradient::Product {}), "tokenizer.top_k.gradient.kind = product");
     let loss = without_critics(Recon::L1, f64::NAN);
     refused(TokenizerConfig { loss, ..tiny() }, "tokenizer.loss.frame_diff_weight = NaN");
+    let loss = LossConfig { spread_weight: 0.1, ..tiny().loss };
+    let quantizer = QuantizerConfig::Residual { stages: 2, of: Box::new(fsq(&[4, 4])) };
+    refused(TokenizerConfig { loss, quantizer, ..tiny() }, "tokenizer.loss.spread_weight = 0.1");
     let whole = tiny().check(Patch { t: 16, h: 8, w: 8 }).unwrap_err().to_string();
     assert!(whole.starts_with("clip.patch[0] = 16"), "{whole}");
 }

@@ -29,6 +29,7 @@ fn model(time: TimeLayout) -> (VarStore, Tokenizer) {
         loss: LossConfig {
             recon: Recon::L2,
             frame_diff_weight: 0.0,
+            spread_weight: 0.0,
             perceptual: PerceptualConfig::None {},
             adversarial: AdversarialConfig::None {},
         },

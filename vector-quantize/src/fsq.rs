@@ -1,3 +1,5 @@
+mod spread;
+
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 use spec::SpecError;
+use vector_quantize::QuantizerConfig;
 
 use crate::config::{WINDOW_FRAMES, range_error};
 
@@ -11,6 +12,9 @@ pub struct LossConfig {
     pub recon: Recon,
     /// Weight of the same distance between differences of adjacent frames (ours; 0 in the paper).
     pub frame_diff_weight: f64,
+    /// Weight of [`vector_quantize::Fsq::spread`] of all tokens' quantized values, which spreads them over the codebook (ours; 0
+    /// in the papers). Of each micro-batch by itself. For FSQ only; elsewhere 0.
+    pub spread_weight: f64,
     /// Distance between features of a network that was trained on images.
     pub perceptual: PerceptualConfig,
     /// A discriminator, trained beside the tokenizer.
@@ -156,8 +160,12 @@ impl LossConfig {
     ///
     /// # Errors
     /// [`SpecError::OutOfRange`] with the first key that does not fit.
-    pub(crate) fn check(&self) -> Result<(), SpecError> {
+    pub(crate) fn check(&self, quantizer: &QuantizerConfig) -> Result<(), SpecError> {
         not_negative("tokenizer.loss.frame_diff_weight", self.frame_diff_weight)?;
+        not_negative("tokenizer.loss.spread_weight", self.spread_weight)?;
+        if self.spread_weight > 0.0 && !matches!(quantizer, QuantizerConfig::Fsq { .. }) {
+            return Err(range_error("tokenizer.loss.spread_weight", self.spread_weight, "0 for a quantizer other than fsq"));
+        }
         if let PerceptualConfig::Vgg16 { weight, frames, .. } = self.perceptual {
             above_zero("tokenizer.loss.perceptual.weight", weight)?;
             if frames < 1 || WINDOW_FRAMES % frames != 0 {

@@ -1,0 +1,225 @@
+//! `longvid study`: a question of the papers at a size that two cores carry. Every training and every probe is a command that
+//! a user could type; variants differ in the settings that their table names and in nothing else.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use eval::ResultRow;
+use serde::Deserialize;
+
+use super::stage::Stage;
+use super::training::say;
+use crate::cli::StudyArgs;
+use crate::exit::{BadInput, Interrupted};
+use crate::presets::{self, PretrainPreset, TokenizerPreset};
+use crate::report::study::{StudyResults, StudyRow};
+use crate::session::Session;
+
+/// The dives of a study: eight classes that no single frame tells apart, filmed from a tripod.
+const DIVES: &str = "data synth dives --num-classes 8 --num-train 240 --num-test 120 --num-sources-train 24 \
+                     --num-sources-test 12 --camera still --out {}";
+
+/// What is compared.
+struct Study {
+    name: &'static str,
+    question: &'static str,
+    /// What the paper found, in its own order.
+    paper: &'static str,
+    variants: Vec<Variant>,
+}
+
+/// One row of a study's table.
+struct Variant {
+    name: String,
+    /// Changes to the `[clip]` of tokenizer and encoder alike.
+    clip: Vec<String>,
+    /// Changes to the pre-training preset.
+    model: Vec<String>,
+}
+
+impl Variant {
+    fn of_model(name: &str, settings: &[&str]) -> Self {
+        let model = settings.iter().map(|&setting| setting.to_owned()).collect();
+        Variant { name: name.to_owned(), clip: Vec::new(), model }
+    }
+
+    /// A name for files.
+    fn folder(&self) -> String {
+        self.name.replace([' ', ','], "_")
+    }
+}
+
+pub(crate) fn decoder_masks(args: &StudyArgs, session: &Session) -> anyhow::Result<()> {
+    const ADAPTIVE: &str = r#"model.decoder_mask={ kind = "adaptive", salient_share = 0.10, random_share = 0.05 }"#;
+    const RANDOM: &str = r#"model.decoder_mask={ kind = "random", share = 0.15 }"#;
+    const NONE: &str = r#"model.decoder_mask={ kind = "none" }"#;
+    const PIXELS: &str = r#"model.target="pixels""#;
+    let study = Study {
+        name: "decoder-masks",
+        question: "which 15 % of the tokens should the decoder predict, and as codes or as pixels?",
+        paper: "adaptive first, at least as good as no mask; uniform and random near it; flow and EVEREST below adaptive \
+                (LVMAE, table 1); codes 3.3 points above pixels without a mask (table 4b)",
+        variants: vec![
+            Variant::of_model("adaptive", &[ADAPTIVE]),
+            Variant::of_model("random", &[RANDOM]),
+            Variant::of_model("none", &[NONE]),
+            Variant::of_model("adaptive, pixels", &[ADAPTIVE, PIXELS]),
+            Variant::of_model("random, pixels", &[RANDOM, PIXELS]),
+            Variant::of_model("none, pixels", &[NONE, PIXELS]),
+        ],
+    };
+    run(study, args, session)
+}
+
+pub(crate) fn frames(args: &StudyArgs, session: &Session) -> anyhow::Result<()> {
+    let variant = |num_frames: u32| Variant {
+        name: format!("{num_frames} frames"),
+        clip: vec![format!("clip.num_frames={num_frames}")],
+        model: Vec::new(),
+    };
+    let study = Study {
+        name: "frames",
+        question: "in how many frames should a clip show the whole dive?",
+        paper: "the more the better: large gains up to 64 frames, a small one from 64 to 128 (LVMAE, table 4c)",
+        variants: [16, 32, 64, 128].map(variant).into(),
+    };
+    run(study, args, session)
+}
+
+/// Labelled clip stores of different groups.
+struct Clips {
+    train: PathBuf,
+    test: PathBuf,
+}
+
+fn run(mut study: Study, args: &StudyArgs, session: &Session) -> anyhow::Result<()> {
+    keep(&mut study, &args.variants)?;
+    let size_px = check(&study, args)?;
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {:?}", args.out))?;
+    let clips = clips(args, size_px, session)?;
+    let mut rows: Vec<StudyRow> =
+        study.variants.iter().map(|v| StudyRow::new(&v.name, &[&v.clip[..], &v.model].concat())).collect();
+    // Seed by seed: a study that is stopped has whole rounds of its variants.
+    for seed in 0..args.seeds {
+        for (variant, row) in study.variants.iter().zip(&mut rows) {
+            row.add(train_and_probe((variant, seed), args, &clips, session)?);
+        }
+        let results = StudyResults {
+            study: study.name.to_owned(),
+            question: study.question.to_owned(),
+            paper: study.paper.to_owned(),
+            command: session.command.clone(),
+            machine: session.device_name(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            rows: rows.clone(),
+        };
+        write(&args.out, &results)?;
+        say(&format!("\n{}", results.markdown().trim_end()))?;
+    }
+    Ok(())
+}
+
+/// Keeps the variants that were asked for, all when none were named.
+fn keep(study: &mut Study, names: &[String]) -> anyhow::Result<()> {
+    let known: Vec<String> = study.variants.iter().map(|variant| variant.name.clone()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        let known = known.join("; ");
+        return Err(BadInput(format!("--variants: there is no {unknown:?}; this study has: {known}")).into());
+    }
+    study.variants.retain(|variant| names.is_empty() || names.contains(&variant.name));
+    Ok(())
+}
+
+/// Checks the settings of all variants before anything is trained; the side of their frames, pixels.
+fn check(study: &Study, args: &StudyArgs) -> anyhow::Result<i64> {
+    let mut size_px = 0;
+    for variant in &study.variants {
+        let sets = [&args.sets[..], &variant.clip, &variant.model].concat();
+        let preset: PretrainPreset = presets::load(&args.preset, &sets)?.parse()?;
+        crate::method::Method::check(&preset, &preset.clip.check()?)?;
+        let sets = [&args.tokenizer_sets[..], &variant.clip].concat();
+        let tokenizer: TokenizerPreset = presets::load(&args.tokenizer_preset, &sets)?.parse()?;
+        if tokenizer.clip != preset.clip {
+            return Err(BadInput(format!(
+                "{} and {} differ in [clip]: tokens and pixels would not be of the same frames",
+                args.tokenizer_preset, args.preset
+            ))
+            .into());
+        }
+        size_px = preset.clip.size_px;
+    }
+    Ok(size_px)
+}
+
+/// The given clip stores, or dives made for the purpose.
+fn clips(args: &StudyArgs, size_px: i64, session: &Session) -> anyhow::Result<Clips> {
+    if let (Some(train), Some(test)) = (&args.train_clips, &args.test_clips) {
+        return Ok(Clips { train: train.clone(), test: test.clone() });
+    }
+    let dives = args.out.join("dives");
+    run_stage(&Stage::new(DIVES, &[&dives], &dives.join("Diving48_vocab.json")), session)?;
+    let import = |part: &str| {
+        let store = args.out.join(format!("{part}.h5"));
+        let annotations = dives.join(format!("Diving48_V2_{part}.json"));
+        let command = format!("data import diving48 {{}} --videos {{}} --short-side {size_px} --out {{}}");
+        run_stage(&Stage::new(&command, &[&annotations, &dives.join("rgb"), &store], &store), session)?;
+        anyhow::Ok(store)
+    };
+    Ok(Clips { train: import("train")?, test: import("test")? })
+}
+
+/// One variant from one seed: tokenizer and tokens (shared by the variants of the same `[clip]`), encoder, probe.
+fn train_and_probe(
+    (variant, seed): (&Variant, u64),
+    args: &StudyArgs,
+    clips: &Clips,
+    session: &Session,
+) -> anyhow::Result<Vec<ResultRow>> {
+    let seeded = [format!("train.seed={seed}")];
+    let place = variant.clip.iter().map(|setting| setting.replace("clip.num_frames=", "_")).collect::<String>();
+    let tokenizer = args.out.join(format!("tokenizer{place}.seed{seed}"));
+    let (weights, tokens) = (tokenizer.join("tokenizer.safetensors"), tokenizer.join("train.tokens.h5"));
+    let command = "tokenizer train --preset {} --clips {} --out {}";
+    let stage = Stage::new(command, &[Path::new(&args.tokenizer_preset), &clips.train, &tokenizer], &weights);
+    run_stage(&stage.set(&args.tokenizer_sets).set(&variant.clip).set(&seeded), session)?;
+    let command = "tokenizer encode --tokenizer {} --clips {} --out {}";
+    run_stage(&Stage::new(command, &[&weights, &clips.train, &tokens], &tokens), session)?;
+
+    let out = args.out.join(format!("{}.seed{seed}", variant.folder()));
+    let (encoder, probe) = (out.join("encoder.safetensors"), out.join("eval_linear.json"));
+    let command = "pretrain --preset {} --clips {} --tokens {} --out {}";
+    let stage = Stage::new(command, &[Path::new(&args.preset), &clips.train, &tokens, &out], &encoder);
+    run_stage(&stage.set(&args.sets).set(&variant.clip).set(&variant.model).set(&seeded), session)?;
+    let command = format!("eval linear --encoder {{}} --train-clips {{}} --test-clips {{}} --seed {seed}");
+    run_stage(&Stage::new(&command, &[&encoder, &clips.train, &clips.test], &probe), session)?;
+    read_rows(&probe)
+}
+
+fn run_stage(stage: &Stage, session: &Session) -> anyhow::Result<()> {
+    if session.interrupted() {
+        return Err(Interrupted("the same command goes on from here".to_owned()).into());
+    }
+    stage.run(session).map(drop)
+}
+
+/// The rows of a results file of `eval`: the encoder, and the same network with random weights.
+fn read_rows(path: &Path) -> anyhow::Result<Vec<ResultRow>> {
+    #[derive(Deserialize)]
+    struct Results {
+        rows: Vec<ResultRow>,
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))?;
+    let results: Results = serde_json::from_str(&text).with_context(|| format!("{path:?} is no file of results"))?;
+    Ok(results.rows)
+}
+
+fn write(out: &Path, results: &StudyResults) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(results)?;
+    for (name, text) in
+        [("study.json", json), ("study.md", results.markdown()), ("study.svg", results.chart().standalone())]
+    {
+        let path = out.join(name);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {path:?}"))?;
+    }
+    Ok(())
+}
