@@ -35,9 +35,7 @@ def batches(clips, step_frames, batch, rng):
         windows = []
         for _ in range(batch):
             order = order or list(rng.permutation(len(clips)))
-            _, frames, num_real = clips[order.pop()]
-            start = step_frames * rng.integers(max(num_real - WINDOW_FRAMES, 0) // step_frames + 1)
-            windows.append(frames[start : start + WINDOW_FRAMES])
+            windows.append(clips[order.pop()].window(step_frames, rng))
         yield to_video(np.stack(windows))
 
 
@@ -80,8 +78,9 @@ def psnr_db(tokenizer, clips, num_frames, grid):
     """PSNR of each clip's first frames, drawn from all tokens of windows side by side."""
     tokenizer.eval()
     answer = []
-    for _, frames, _ in clips:
-        windows = frames[:num_frames].reshape(-1, WINDOW_FRAMES, *frames.shape[1:])
+    for clip in clips:
+        frames = clip.centre(num_frames)
+        windows = frames.reshape(-1, WINDOW_FRAMES, *frames.shape[1:])
         squared = []
         for window in windows:
             wanted = {"return_codes": True, "return_recon": True, "video_contains_first_frame": False}
