@@ -31,5 +31,5 @@ mod model;
 
 pub use config::{CheckedLvmae, LvmaeConfig};
 pub use error::LvmaeError;
-pub use mask::{ClipMask, DecoderMask, EncoderMask};
+pub use mask::{Choice, ClipMask, Cue, Cues, DecoderMask, EncoderMask, FlowCue, Pool, Salient};
 pub use model::{Lvmae, Predictions};

@@ -23,22 +23,23 @@ impl Lvmae {
         Ok(Losses { terms, total: mse, features: Some(predicted.features_bvd.detach()), codes: None })
     }
 
-    /// Visible and decoded tokens of a batch, `[B, V]` and `[B, Q]` int64 on the clip's device.
+    /// Visible and asked tokens of a batch, `[B, V]` and `[B, Q]` int64 on the clip's device. Each clip's decoded tokens come
+    /// first among those asked.
     ///
     /// # Errors
     /// [`NnError::Shape`] when the masks are not one per clip or differ in their counts.
     pub fn indices(&self, cubes: &Cubes, masks: &[ClipMask]) -> Result<(Tensor, Tensor), NnError> {
-        let stack = |name, list: &dyn Fn(&ClipMask) -> &[i64]| {
-            let width = masks.first().map_or(0, |m| list(m).len());
-            let uneven = masks.iter().any(|m| list(m).len() != width);
-            if uneven || masks.len() as i64 != cubes.num_clips() {
-                let got = masks.iter().map(|m| list(m).len() as i64).collect();
+        let stack = |name, list: &dyn Fn(&ClipMask) -> Vec<i64>| {
+            let lists: Vec<Vec<i64>> = masks.iter().map(list).collect();
+            let width = lists.first().map_or(0, Vec::len);
+            if lists.iter().any(|list| list.len() != width) || lists.len() as i64 != cubes.num_clips() {
+                let got = lists.iter().map(|list| list.len() as i64).collect();
                 return Err(NnError::Shape { name, got, want: vec![width as i64; cubes.num_clips() as usize] });
             }
-            let flat: Vec<i64> = masks.iter().flat_map(list).copied().collect();
-            Ok(Tensor::from_slice(&flat).view([cubes.num_clips(), width as i64]).to_device(cubes.device()))
+            let indices = Tensor::from_slice(&lists.concat()).view([cubes.num_clips(), width as i64]);
+            Ok(indices.to_device(cubes.device()))
         };
-        Ok((stack("visible tokens", &|m| &m.visible)?, stack("decoded tokens", &|m| &m.decoded)?))
+        Ok((stack("visible tokens", &|m| m.visible.clone())?, stack("asked tokens", &|m| m.asked().collect())?))
     }
 }
 

@@ -96,6 +96,34 @@ impl Vit {
         Ok(self.blocks.forward(tokens, mask_ii, mode)?.apply(&self.norm))
     }
 
+    /// How far each token's embedding, before position codes, is from that of the same place one latent frame earlier:
+    /// `[B, N]`, without gradient. The first latent frame has the second's values; a clip of one has zeros.
+    ///
+    /// # Errors
+    /// As [`Vit::encode`].
+    pub fn embed_motion(&self, cubes: &Cubes) -> Result<Tensor, NnError> {
+        let (b, grid, places) = (cubes.num_clips(), cubes.grid(), cubes.grid().tokens_per_frame());
+        tch::no_grad(|| {
+            // One latent frame at a time: all tokens of a long clip as floats would be the step's largest tensor.
+            let embed = |t: i64| -> Result<Tensor, NnError> {
+                let index = Tensor::arange_start(t * places, (t + 1) * places, (Kind::Int64, cubes.device()));
+                let pixels = cubes.normalised(&index.expand([b, -1], false))?;
+                Ok(pixels.apply(&self.embed).to_kind(Kind::Float))
+            };
+            let mut last_bpd = embed(0)?;
+            let mut motion: Vec<Tensor> = Vec::new();
+            for t in 1..grid.t {
+                let next_bpd = embed(t)?;
+                motion.push((&next_bpd - &last_bpd).square().sum_dim_intlist(-1, false, Kind::Float).sqrt());
+                last_bpd = next_bpd;
+            }
+            match motion.first() {
+                Some(second) => Ok(Tensor::cat(&[&[second.shallow_clone()], &motion[..]].concat(), 1)),
+                None => Ok(Tensor::zeros([b, places], (Kind::Float, cubes.device()))),
+            }
+        })
+    }
+
     /// All tokens of each clip in grid order: `[B, N, D]`, for a frozen encoder's features or for fine-tuning.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use tch::{Device, Kind, nn::VarStore};
 use torch_ext::{Precision, autocast, first_non_finite};
 
 use super::*;
-use crate::{CheckedLvmae, DecoderMask, EncoderMask, LvmaeConfig};
+use crate::{CheckedLvmae, Choice, Cues, DecoderMask, EncoderMask, LvmaeConfig, Pool, Salient};
 
 const GRID: Grid = Grid { t: 4, h: 4, w: 4 };
 const PATCH: Patch = Patch { t: 2, h: 4, w: 4 };
@@ -39,7 +39,8 @@ struct Case {
 
 /// Two clips of noise, codes of width 5, an adaptive budget of 16 + 6 of 64 tokens.
 fn case(target: Target) -> Case {
-    let adaptive = DecoderMask::Adaptive { salient_share: 0.25, random_share: 0.1 };
+    let (choice, pool) = (Choice::Top, Pool::Hidden);
+    let adaptive = DecoderMask::Adaptive(Salient { salient_share: 0.25, random_share: 0.1, choice, pool });
     let checked = checked(adaptive, target);
     tch::manual_seed(4);
     let vs = VarStore::new(Device::Cpu);
@@ -48,7 +49,8 @@ fn case(target: Target) -> Case {
     let clip = Tensor::randint(256, [2, 8, 16, 16, 3], (Kind::Int64, Device::Cpu)).to_kind(Kind::Uint8);
     let codes = Tensor::rand([2, 64, 5], (Kind::Float, Device::Cpu)) * 2 - 1;
     let priorities: Vec<f32> = (0..64).map(|i| ((i * 29) % 64) as f32).collect();
-    let masks = (0..2).map(|item| checked.mask(Some(&priorities), (1, 0, item)).unwrap()).collect();
+    let cues = Cues { priorities_n: Some(&priorities), ..Cues::default() };
+    let masks = (0..2).map(|item| checked.mask(&cues, (1, 0, item)).unwrap()).collect();
     Case { model, clip, codes, masks, vs }
 }
 

@@ -46,7 +46,7 @@ fn source(dir: &TempDir) -> ClipSource {
     writer.finish(&(0..NUM_SEGMENTS).map(segment).collect::<Vec<_>>(), &[]).unwrap();
     let store = Arc::new(ClipStore::open(&path).unwrap());
     let tokens = Some(Arc::new(token_store(dir, store.id())));
-    ClipSource { store, tokens, geometry: geometry(), augment: Augment::default() }
+    ClipSource { store, tokens, geometry: geometry(), augment: Augment::default(), with_flow: false }
 }
 
 fn token_store(dir: &TempDir, clip_store_id: &str) -> TokenStore {
