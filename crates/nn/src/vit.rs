@@ -117,10 +117,12 @@ impl Vit {
                 motion.push((&next_bpd - &last_bpd).square().sum_dim_intlist(-1, false, Kind::Float).sqrt());
                 last_bpd = next_bpd;
             }
-            match motion.first() {
-                Some(second) => Ok(Tensor::cat(&[&[second.shallow_clone()], &motion[..]].concat(), 1)),
-                None => Ok(Tensor::zeros([b, places], (Kind::Float, cubes.device()))),
-            }
+            let first = match motion.first() {
+                Some(second) => second.shallow_clone(),
+                None => Tensor::zeros([b, places], (Kind::Float, cubes.device())),
+            };
+            motion.insert(0, first);
+            Ok(Tensor::cat(&motion, 1))
         })
     }
 

@@ -39,7 +39,7 @@ pub struct ClipMask {
 
 impl ClipMask {
     /// * `asked` - where the decoder is asked, ascending
-    fn new(visible: Vec<i64>, asked: Vec<i64>) -> Self {
+    pub(crate) fn new(visible: Vec<i64>, asked: Vec<i64>) -> Self {
         let (unscored, decoded) = asked.into_iter().partition(|token| visible.binary_search(token).is_ok());
         ClipMask { visible, decoded, unscored }
     }

@@ -16,12 +16,7 @@ pub(super) fn num_visible(visible_share: f64, grid: Grid) -> i64 {
 }
 
 /// Visible tokens, ascending.
-pub(super) fn visible(
-    (kept_share, num_visible): (f64, i64),
-    grid: Grid,
-    motion_n: &[f32],
-    rng: &mut Rng,
-) -> Vec<i64> {
+pub(super) fn visible((kept_share, num_visible): (f64, i64), grid: Grid, motion_n: &[f32], rng: &mut Rng) -> Vec<i64> {
     let mut kept = ranked((0..grid.num_tokens()).collect(), motion_n);
     kept.truncate(share_of(kept_share, grid.num_tokens()) as usize);
     draw(kept, num_visible as usize, rng)

@@ -14,9 +14,8 @@ use spec::{Grid, Rng};
 use crate::LvmaeError;
 
 pub(super) fn check(share: f64, grid: Grid) -> Result<(), LvmaeError> {
-    let fail = |rule| {
-        Err(LvmaeError::Share { key: "decoder_mask.share", value: share, num_tokens: grid.num_tokens(), rule })
-    };
+    let fail =
+        |rule| Err(LvmaeError::Share { key: "decoder_mask.share", value: share, num_tokens: grid.num_tokens(), rule });
     match ([0.25, 0.5, 0.75].contains(&share), grid.h % 2 == 0 && grid.w % 2 == 0) {
         (false, _) => fail("running cells have 4 tokens: 0.25, 0.5 or 0.75"),
         (_, false) => fail("running cells of 2 x 2 tokens need an even number of rows and columns"),

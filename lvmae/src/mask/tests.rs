@@ -66,9 +66,7 @@ fn the_papers_grid_gives_the_papers_counts() {
 #[test]
 fn a_mask_without_what_it_looks_at_says_where_to_get_it() {
     let grid = Grid { t: 2, h: 4, w: 4 };
-    let said = |masks, cues: &Cues| {
-        checked(masks, grid).unwrap().mask(cues, (0, 0, 0)).unwrap_err().to_string()
-    };
+    let said = |masks, cues: &Cues| checked(masks, grid).unwrap().mask(cues, (0, 0, 0)).unwrap_err().to_string();
     let half = EncoderMask::Tube { hidden_share: 0.5 };
     assert_eq!(
         said((half, ADAPTIVE), &Cues::default()),
@@ -101,8 +99,10 @@ fn shares_that_cannot_be_met_are_refused() {
     assert!(decoder(DecoderMask::Adaptive(any)).unwrap_err().contains("none to predict"));
     assert!(decoder(DecoderMask::Random { share: 0.5 }).is_ok());
     let small = Grid { t: 2, h: 2, w: 2 };
-    for hidden_share in [0.0, 0.01, 1.0, f64::NAN] {
-        for mask in [EncoderMask::Tube { hidden_share }, EncoderMask::MotionGuided { hidden_share }] {
+    for hidden_share in [0.0, 1.0, f64::NAN] {
+        let each = [EncoderMask::Random { hidden_share }, EncoderMask::MotionGuided { hidden_share }];
+        for mask in each.into_iter().chain([0.01, hidden_share].map(|hidden_share| EncoderMask::Tube { hidden_share }))
+        {
             assert!(checked((mask, DecoderMask::None {}), small).is_err(), "{mask:?}");
         }
     }
@@ -115,10 +115,7 @@ fn shares_that_cannot_be_met_are_refused() {
 #[test]
 fn everests_tokens_are_those_that_move_most() {
     let grid = Grid { t: 3, h: 4, w: 5 };
-    let masks = (
-        EncoderMask::Motion { kept_share: 0.3, visible_share: 0.1 },
-        DecoderMask::Motion(salient(0.2, 0.0)),
-    );
+    let masks = (EncoderMask::Motion { kept_share: 0.3, visible_share: 0.1 }, DecoderMask::Motion(salient(0.2, 0.0)));
     let model = checked(masks, grid).unwrap();
     // Token i moves by (7 i) mod 60, so the 18 that move most are those with 42 and above.
     let motion: Vec<f32> = (0..60).map(|i| (i * 7 % 60) as f32).collect();
@@ -143,11 +140,12 @@ fn encoder_masks() -> impl Strategy<Value = EncoderMask> {
 }
 
 fn decoder_masks() -> impl Strategy<Value = DecoderMask> {
-    let salient = (0.0f64..0.4, 0.0f64..0.3, any::<bool>(), any::<bool>()).prop_map(|(by_value, random, top, hidden)| {
-        let choice = if top { Choice::Top } else { Choice::Sampled };
-        let pool = if hidden { Pool::Hidden } else { Pool::All };
-        Salient { choice, pool, ..salient(by_value, random) }
-    });
+    let salient =
+        (0.0f64..0.4, 0.0f64..0.3, any::<bool>(), any::<bool>()).prop_map(|(by_value, random, top, hidden)| {
+            let choice = if top { Choice::Top } else { Choice::Sampled };
+            let pool = if hidden { Pool::Hidden } else { Pool::All };
+            Salient { choice, pool, ..salient(by_value, random) }
+        });
     (0.01f64..0.9, 1i32..4, salient, 0usize..7).prop_map(|(share, quarters, salient, kind)| match kind {
         0 => DecoderMask::None {},
         1 => DecoderMask::Random { share },

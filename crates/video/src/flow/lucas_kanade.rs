@@ -39,7 +39,7 @@ impl Pyramid {
             }
             let window = Window::new(first);
             for _ in 0..ITERATIONS {
-                flow = window.step(first, second, flow);
+                flow = window.solve(first, second, &flow);
             }
             flow = flow.map(|axis| axis.median());
         }
@@ -49,9 +49,7 @@ impl Pyramid {
 
 /// A coarser level's flow on a level of twice its size.
 fn doubled(axis: &Plane, level: &Plane) -> Plane {
-    Plane::new(level.width(), level.height(), |x, y| {
-        2.0 * axis.between((x as f32 - 0.5) / 2.0, (y as f32 - 0.5) / 2.0)
-    })
+    Plane::new(level.width(), level.height(), |x, y| 2.0 * axis.between((x as f32 - 0.5) / 2.0, (y as f32 - 0.5) / 2.0))
 }
 
 /// What least squares need of the first frame: its gradients, and the means of their products around each pixel.
@@ -76,30 +74,34 @@ impl Window {
         Window { dx, dy, xx, xy, yy }
     }
 
-    /// Flow after one more warp.
-    fn step(&self, first: &Plane, second: &Plane, [flow_x, flow_y]: [Plane; 2]) -> [Plane; 2] {
+    /// Flow after one more warp. Each pixel's brightness asks for `gradient . flow = its own flow's share + what is missing`,
+    /// and the window's least squares are solved for the flow itself, not for a step from it: neighbours whose flows differ
+    /// pull each other together.
+    fn solve(&self, first: &Plane, second: &Plane, [flow_x, flow_y]: &[Plane; 2]) -> [Plane; 2] {
         let (width, height) = (first.width(), first.height());
-        let missing = Plane::new(width, height, |x, y| {
+        let asked = Plane::new(width, height, |x, y| {
             let i = y * width + x;
-            first.values()[i] - second.between(x as f32 + flow_x.values()[i], y as f32 + flow_y.values()[i])
+            let [u, v] = [flow_x.values()[i], flow_y.values()[i]];
+            let missing = first.values()[i] - second.between(x as f32 + u, y as f32 + v);
+            missing + self.dx.values()[i] * u + self.dy.values()[i] * v
         });
-        let (x_missing, y_missing) = (means(&self.dx, &missing), means(&self.dy, &missing));
-        let steps: Vec<[f32; 2]> = (0..width * height)
-            .map(|i| {
-                let (xx, xy, yy) =
-                    (self.xx.values()[i] + STIFFNESS, self.xy.values()[i], self.yy.values()[i] + STIFFNESS);
-                let (bx, by) = (x_missing.values()[i], y_missing.values()[i]);
-                let determinant = xx * yy - xy * xy;
-                [(yy * bx - xy * by) / determinant, (xx * by - xy * bx) / determinant]
-            })
-            .collect();
-        let moved = |flow: &Plane, axis: usize| {
+        let (x_asked, y_asked) = (means(&self.dx, &asked), means(&self.dy, &asked));
+        let (x_around, y_around) = (flow_x.window_means(RADIUS), flow_y.window_means(RADIUS));
+        let solved = |i: usize| {
+            let (xx, xy, yy) = (self.xx.values()[i] + STIFFNESS, self.xy.values()[i], self.yy.values()[i] + STIFFNESS);
+            let bx = x_asked.values()[i] + STIFFNESS * x_around.values()[i];
+            let by = y_asked.values()[i] + STIFFNESS * y_around.values()[i];
+            let determinant = xx * yy - xy * xy;
+            [(yy * bx - xy * by) / determinant, (xx * by - xy * bx) / determinant]
+        };
+        let solved: Vec<[f32; 2]> = (0..width * height).map(solved).collect();
+        let moved = |old: &Plane, axis: usize| {
             Plane::new(width, height, |x, y| {
                 let i = y * width + x;
-                flow.values()[i] + steps[i][axis].clamp(-MAX_STEP, MAX_STEP)
+                old.values()[i] + (solved[i][axis] - old.values()[i]).clamp(-MAX_STEP, MAX_STEP)
             })
         };
-        [moved(&flow_x, 0), moved(&flow_y, 1)]
+        [moved(flow_x, 0), moved(flow_y, 1)]
     }
 }
 

