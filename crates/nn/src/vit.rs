@@ -174,4 +174,30 @@ mod tests {
         drop(one_pixel.get(0).get(3).get(7).get(2).fill_(7));
         assert!(!run(&clip).equal(&run(&one_pixel)));
     }
+
+    #[test]
+    fn motion_is_the_distance_of_embeddings_one_latent_frame_apart() {
+        let (grid, patch) = (Grid { t: 3, h: 1, w: 2 }, Patch { t: 1, h: 2, w: 2 });
+        let (position, recompute) = (Position::Separable, Recompute::None);
+        let cfg = VitConfig { width: 6, depth: 1, heads: 1, position, recompute, drop_path: 0.0 };
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vit = Vit::new(vs.root(), &cfg, patch).unwrap();
+        tch::manual_seed(0);
+        let clip = Tensor::randint(256, [2, 3, 2, 4, 3], (Kind::Int64, Device::Cpu)).to_kind(Kind::Uint8);
+        let cubes = Cubes::new(&clip, grid, patch).unwrap();
+        let all = Tensor::arange(6, (Kind::Int64, Device::Cpu)).expand([2, -1], false);
+        let embedded = cubes.normalised(&all).unwrap().apply(&vit.embed);
+        let motion = vit.embed_motion(&cubes).unwrap();
+        assert!(!motion.requires_grad());
+        for b in 0..2 {
+            for token in 0..6 {
+                // The first latent frame, tokens 0 and 1, has the values of the second.
+                let later = if token < 2 { token + 2 } else { token };
+                let at = |token: i64, d: i64| embedded.double_value(&[b, token, d]);
+                let want = (0..6).map(|d| (at(later, d) - at(later - 2, d)).powi(2)).sum::<f64>().sqrt();
+                let got = motion.double_value(&[b, token]);
+                assert!((got - want).abs() < 1e-5 * want.max(1.0), "clip {b}, token {token}: {got}, not {want}");
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ use crate::cli::BenchLoaderArgs;
 use crate::clips::{self, ClipPlan};
 use crate::cmd::training::say;
 use crate::exit::{BadInput, Interrupted};
+use crate::method::Method;
 use crate::presets::{self, PretrainPreset};
 use crate::progress::Progress;
 use crate::session::{Session, num_cores};
