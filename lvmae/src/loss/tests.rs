@@ -180,3 +180,32 @@ fn masks_of_uneven_count_are_refused() {
     masks[1].decoded.pop();
     assert!(matches!(model.loss(&clip, &masks, Targets::Codes(&codes)), Err(LvmaeError::Nn(NnError::Shape { .. }))));
 }
+
+#[test]
+fn asked_tokens_that_are_visible_count_for_nothing_and_each_decoded_one_as_much() {
+    let Case { model, clip, codes, mut masks, .. } = case(Target::Codes);
+    // The second clip is asked at three of its visible tokens instead of as many hidden ones.
+    let visible = masks[1].visible.clone();
+    let num_left = masks[1].decoded.len() - 3;
+    masks[1].decoded.truncate(num_left);
+    masks[1].unscored = visible[..3].to_vec();
+    let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
+    let (visible, asked) = model.indices(&cubes, &masks).unwrap();
+    let predicted = model.forward(&cubes, &visible, &asked, Mode::Eval).unwrap().values_bqc;
+    let (mut sum, mut n) = (0.0, 0.0);
+    for (b, mask) in masks.iter().enumerate() {
+        for (q, token) in mask.decoded.iter().enumerate() {
+            for c in 0..5 {
+                let (got, want) =
+                    (predicted.double_value(&[b as i64, q as i64, c]), codes.double_value(&[b as i64, *token, c]));
+                sum += (got - want).powi(2);
+                n += 1.0;
+            }
+        }
+    }
+    let loss = |codes: &Tensor| value(&model.loss(&clip, &masks, Targets::Codes(codes)).unwrap());
+    assert!((loss(&codes) - sum / n).abs() < 1e-5 * sum / n);
+    let changed = codes.copy();
+    drop(changed.get(1).get(masks[1].unscored[0]).fill_(3.0));
+    assert_eq!(loss(&changed), loss(&codes));
+}

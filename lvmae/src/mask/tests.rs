@@ -2,7 +2,6 @@
 
 use nn::{Position, Recompute, StackConfig, Target, VitConfig};
 use proptest::prelude::*;
-use rand::RngExt as _;
 use spec::{Purpose, Rng, rng_for, share_of};
 
 use super::*;
