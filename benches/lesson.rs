@@ -1,5 +1,5 @@
 use arvideo::Arvideo;
-use lvmae::Lvmae;
+use lvmae::{Cues, Lvmae};
 use nn::{Losses, Targets};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -36,7 +36,7 @@ impl Lesson {
                 let model = Lvmae::new(vs.root(), &checked, width).expect("a model of a checked preset");
                 let priorities_n: Vec<f32> = (0..num_tokens).map(|n| n as f32).collect();
                 Box::new(move |item| {
-                    let mask = checked.mask(Some(&priorities_n), (0, 0, item)).expect("a priority for each token");
+                    let mask = checked.mask(&cues(&priorities_n), (0, 0, item)).expect("a priority for each token");
                     model.loss(&clip_bthwc, &[mask], Targets::Codes(&codes_bnc)).expect("shapes that fit")
                 })
             }
@@ -63,6 +63,11 @@ impl Lesson {
         let loss = move |_| model.loss(&clip_bthwc, &mut Beside::none(), Place::of_step(1)).expect("shapes that fit");
         Lesson { vs, train: recipe.train, loss: Box::new(loss) }
     }
+}
+
+/// What an adaptive mask looks at.
+fn cues(priorities_n: &[f32]) -> Cues<'_> {
+    Cues { priorities_n: Some(priorities_n), ..Cues::default() }
 }
 
 /// Random pixels `[B, T, H, W, 3]`.

@@ -15,7 +15,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("clip loading");
     for num_frames in [16, 128] {
         let (geometry, augment) = (geometry(num_frames), Augment::default());
-        let source = ClipSource { store: store.clone(), tokens: None, geometry, augment };
+        let source = ClipSource { store: store.clone(), tokens: None, geometry, augment, with_flow: false };
         let mut next = 0;
         group.throughput(Throughput::Elements(num_frames as u64));
         group.bench_function(BenchmarkId::new("frames", num_frames), |b| {

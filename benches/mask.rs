@@ -1,4 +1,5 @@
 use criterion::{BenchmarkId, Criterion, Throughput};
+use lvmae::Cues;
 use rand::RngExt as _;
 use spec::{Purpose, rng_for};
 
@@ -15,12 +16,13 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         let num_tokens = geometry.grid().num_tokens();
         let mut rng = rng_for(0, 0, 0, Purpose::Eval);
         let priorities_n: Vec<f32> = (0..num_tokens).map(|_| rng.random()).collect();
+        let cues = Cues { priorities_n: Some(&priorities_n), ..Cues::default() };
         let mut item = 0;
         group.throughput(Throughput::Elements(num_tokens as u64));
         group.bench_function(BenchmarkId::new("tokens", num_tokens), |b| {
             b.iter(|| {
                 item += 1;
-                checked.mask(Some(&priorities_n), (0, 0, item)).expect("a priority for each token")
+                checked.mask(&cues, (0, 0, item)).expect("a priority for each token")
             });
         });
     }

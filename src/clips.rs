@@ -151,7 +151,7 @@ pub(crate) fn open_tokens(path: &Path) -> Result<Arc<TokenStore>, VideoError> {
 
 /// Clips of a store as they are: no tokens, nothing varied.
 pub(crate) fn unvaried(store: Arc<ClipStore>, geometry: ClipGeometry) -> ClipSource {
-    ClipSource { store, tokens: None, geometry, augment: Augment::default() }
+    ClipSource { store, tokens: None, geometry, augment: Augment::default(), with_flow: false }
 }
 
 /// Pixels of clips of equal length: `[B, T, S, S, 3]` u8.

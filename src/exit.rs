@@ -98,7 +98,7 @@ fn is_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
     }
     cause.is::<BadInput>()
         || cause.is::<SpecError>()
-        || matches!(cause.downcast_ref(), Some(LvmaeError::Share { .. } | LvmaeError::Priorities { .. }))
+        || matches!(cause.downcast_ref(), Some(LvmaeError::Share { .. } | LvmaeError::Cue { .. }))
         || cause.downcast_ref::<ArvideoError>().is_some_and(|err| !matches!(err, ArvideoError::Nn(_)))
         || cause
             .downcast_ref::<TokenizerError>()

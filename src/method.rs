@@ -1,14 +1,14 @@
 //! The pre-training methods behind one face: the only place that knows them all.
 
 use arvideo::{Arvideo, CheckedArvideo};
-use lvmae::{CheckedLvmae, DecoderMask, Lvmae};
+use lvmae::{CheckedLvmae, Cue, Cues, DecoderMask, FlowCue, Lvmae};
 use nn::{Losses, Target, Targets};
 use rand::RngExt as _;
 use spec::{ClipGeometry, Purpose, rng_for};
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
 use vector_quantize::Quantizer;
-use video::{LoadedClip, TokenStore};
+use video::{Flow, LoadedClip, TokenStore};
 
 use crate::clips::{self, Draw};
 use crate::exit::BadInput;
@@ -41,6 +41,8 @@ pub(crate) struct PretrainBatch {
     pub(crate) codes_bnc: Option<Tensor>,
     /// Priority of each token, one list per clip; empty without a token store.
     pub(crate) priorities_bn: Vec<Vec<f32>>,
+    /// Optical flow of each clip; empty where no mask looks at it.
+    pub(crate) flows: Vec<Flow>,
     /// The clips' places in the plan, from which their masks follow.
     pub(crate) draws: Vec<Draw>,
 }
@@ -77,6 +79,11 @@ impl Method {
             Method::Lvmae(checked) if adaptive(checked) => Some("priorities for its adaptive mask"),
             _ => None,
         }
+    }
+
+    /// Whether optical flow has to be estimated of each clip.
+    pub(crate) fn needs_flow(&self) -> bool {
+        matches!(self, Method::Lvmae(checked) if checked.needs(Cue::Flow))
     }
 
     /// The quantizer that turns codes into targets; `None` for pixel targets.
@@ -116,8 +123,7 @@ impl Method {
         match self {
             Method::Lvmae(checked) => {
                 let n = checked.grid().num_tokens();
-                let mask = checked.mask(Some(&vec![0.0; n as usize]), (0, 0, 0));
-                let (seen, asked) = mask.map_or((0, 0), |mask| (mask.visible.len(), mask.decoded.len()));
+                let (seen, asked) = (checked.num_visible(), checked.num_asked());
                 format!("{n} tokens: the encoder sees {seen}, the decoder predicts {asked}")
             }
             Method::Arvideo(checked) => {
@@ -139,7 +145,7 @@ impl Model {
         let targets = batch.codes_bnc.as_ref().map_or(Targets::Pixels, Targets::Codes);
         match self {
             Model::Lvmae(model, checked) => {
-                let masks = batch.masks(checked, seed)?;
+                let masks = batch.masks((model, checked), seed)?;
                 Ok(model.loss(clip, &masks, targets)?)
             }
             Model::Arvideo(model, checked) => {
@@ -170,6 +176,7 @@ impl PretrainBatch {
             clip_bthwc: clips::pixels(loaded, size_px, device),
             codes_bnc,
             priorities_bn: loaded.iter().filter_map(priorities).collect(),
+            flows: loaded.iter().filter_map(|clip| clip.flow.clone()).collect(),
             draws: draws.to_vec(),
         })
     }
@@ -185,14 +192,35 @@ impl PretrainBatch {
             clip_bthwc: Tensor::randint(256, [num_clips, t, side, side, 3], (Kind::Uint8, device)),
             codes_bnc: code_width.map(codes),
             priorities_bn: (0..num_clips).map(|_| (0..n).map(|_| rng.random()).collect()).collect(),
+            flows: (0..num_clips).map(|_| Flow::noise(clip, &mut rng)).collect(),
             draws: (0..num_clips as usize).map(|segment| Draw::centre(segment, t as usize)).collect(),
         }
     }
 
-    pub(crate) fn masks(&self, checked: &CheckedLvmae, seed: u64) -> anyhow::Result<Vec<lvmae::ClipMask>> {
-        let mask = |(i, draw): (usize, &Draw)| {
-            checked.mask(self.priorities_bn.get(i).map(Vec::as_slice), (seed, draw.epoch, draw.item))
+    /// The masks of the clips, in their order.
+    ///
+    /// * `seed` - run seed
+    pub(crate) fn masks(
+        &self,
+        (model, checked): (&Lvmae, &CheckedLvmae),
+        seed: u64,
+    ) -> anyhow::Result<Vec<lvmae::ClipMask>> {
+        self.with_cues((model, checked), |draw, cues| checked.mask(cues, (seed, draw.epoch, draw.item)))
+    }
+
+    /// Something of each clip that follows from what masks look at.
+    pub(crate) fn with_cues<T>(
+        &self,
+        (model, checked): (&Lvmae, &CheckedLvmae),
+        of: impl Fn(&Draw, &Cues) -> Result<T, lvmae::LvmaeError>,
+    ) -> anyhow::Result<Vec<T>> {
+        let motion_bn = checked.needs(Cue::Motion).then(|| model.motion(&self.clip_bthwc)).transpose()?;
+        let of_clip = |(i, draw): (usize, &Draw)| {
+            let flow = self.flows.get(i).map(|flow| FlowCue { cell_px: flow.cell_px as i64, xy: &flow.xy });
+            let priorities_n = self.priorities_bn.get(i).map(Vec::as_slice);
+            let motion_n = motion_bn.as_ref().and_then(|motion_bn| motion_bn.get(i)).map(Vec::as_slice);
+            of(draw, &Cues { priorities_n, flow, motion_n })
         };
-        Ok(self.draws.iter().enumerate().map(mask).collect::<Result<_, _>>()?)
+        Ok(self.draws.iter().enumerate().map(of_clip).collect::<Result<_, _>>()?)
     }
 }

@@ -116,15 +116,18 @@ fn magnification(picture: &Picture) -> usize {
     SHOWN_PX.div_ceil(picture.width().max(picture.height()))
 }
 
-/// What a masked autoencoder sees and predicts: frames, visible tokens, priorities, decoded tokens.
+/// What a masked autoencoder sees and predicts: frames, visible tokens, what the masks look at, decoded tokens.
+///
+/// * `cues_n` - values of each token
 pub(crate) fn mask_picture(
     clip: &LoadedClip,
     mask: &lvmae::ClipMask,
+    cues_n: &[Vec<f32>],
     geometry: &ClipGeometry,
 ) -> anyhow::Result<Picture> {
     let mut strip = Strip::new(&clip.rgb, geometry)?.plain().only(&mask.visible)?;
-    if let Some(tokens) = &clip.tokens {
-        strip = strip.heat(&tokens.priorities)?;
+    for values_n in cues_n {
+        strip = strip.heat(values_n)?;
     }
     strip.outlined(&mask.decoded)?.draw()
 }

@@ -1,3 +1,5 @@
+use crate::Cue;
+
 /// What can go wrong in masked pre-training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,15 +16,27 @@ pub enum LvmaeError {
         /// The condition that failed.
         rule: &'static str,
     },
-    /// An adaptive mask was asked for on a clip without priorities.
-    #[error(
-        "decoder_mask adaptive needs one priority per token ({want}), got {got}; give the token store with --tokens"
-    )]
-    Priorities {
-        /// Tokens of the clip.
+    /// A mask looks at something that is missing, or that is of another clip's size.
+    #[error("{mask} needs {cue} ({want}), got {got}; {}", cue.remedy())]
+    Cue {
+        /// The mask, in the preset's words.
+        mask: &'static str,
+        /// What it looks at.
+        cue: Cue,
+        /// Numbers that a clip of this size has.
         want: usize,
-        /// Priorities that came.
+        /// Numbers that came.
         got: usize,
+    },
+    /// Optical flow came on cells that do not divide a token.
+    #[error("{mask} got optical flow on cells of {cell_px} pixels, which do not divide a patch of {patch:?} pixels")]
+    Cell {
+        /// The mask, in the preset's words.
+        mask: &'static str,
+        /// Side of a cell.
+        cell_px: i64,
+        /// Height and width of a patch.
+        patch: [i64; 2],
     },
     /// The network failed.
     #[error(transparent)]

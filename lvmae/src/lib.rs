@@ -9,17 +9,25 @@
 //! | --------------- | --------------------------------- | -------------------------------------------- |
 //! | `M_e`           | [`EncoderMask`]                   | which tokens the encoder sees                |
 //! | `M_d`           | [`DecoderMask`]                   | which hidden tokens are predicted            |
-//! | `1 - rho_d`     | `salient_share`                   | 0.10 of all tokens, by priority              |
-//! | `rho_r`         | `random_share`                    | 0.05 of all tokens, at random                |
+//! | `1 - rho_d`     | [`Salient::salient_share`]        | 0.10 of all tokens, by priority              |
+//! | `rho_r`         | [`Salient::random_share`]         | 0.05 of all tokens, at random                |
 //! | `VQ(V)_i`       | [`nn::Targets::Codes`]            | quantised embedding in `[-1, 1]`             |
 //! | `Omega`         | `ClipMask::decoded`               | hidden from the encoder and chosen to decode |
 //!
-//! VideoMAE (arXiv:2203.12602) is the same model with [`DecoderMask::None`] and pixel targets.
+//! The rest of the family is the same model with other choices:
 //!
-//! Letters: B clips, N tokens of a clip, V visible, Q decoded, D width, C values of a target.
+//! | method                          | encoder mask                   | decoder mask                                        |
+//! | ------------------------------- | ------------------------------ | --------------------------------------------------- |
+//! | ImageMAE (arXiv:2111.06377)     | [`EncoderMask::Random`]        | [`DecoderMask::None`], clips of one frame           |
+//! | VideoMAE (arXiv:2203.12602)     | [`EncoderMask::Tube`]          | [`DecoderMask::None`]                               |
+//! | VideoMAE V2 (arXiv:2303.16727)  | [`EncoderMask::Tube`]          | [`DecoderMask::RunningCell`]                        |
+//! | MGMAE (arXiv:2308.10794)        | [`EncoderMask::MotionGuided`]  | [`DecoderMask::None`], [`DecoderMask::RunningCell`] |
+//! | EVEREST (arXiv:2211.10636)      | [`EncoderMask::Motion`]        | [`DecoderMask::Motion`]                             |
+//!
+//! Letters: B clips, N tokens of a clip, V visible, Q asked, D width, C values of a target.
 //!
 //! Departures and gaps of the text:
-//! * Both shares are drawn from the hidden tokens, so the budget is exact (the text does not say).
+//! * Both shares are drawn from the hidden tokens, so the budget is exact (the text does not say; [`Pool`]).
 //! * The loss set is printed as `M_e` and `M_d`; by the paper's meaning it is hidden *and* chosen.
 //! * Decoder width and position codes are not published: VideoMAE's width, and [`nn::Position`] as configured.
 
@@ -31,5 +39,5 @@ mod model;
 
 pub use config::{CheckedLvmae, LvmaeConfig};
 pub use error::LvmaeError;
-pub use mask::{ClipMask, DecoderMask, EncoderMask};
+pub use mask::{Choice, ClipMask, Cue, Cues, DecoderMask, EncoderMask, FlowCue, Pool, Salient};
 pub use model::{Lvmae, Predictions};

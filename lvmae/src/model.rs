@@ -1,6 +1,6 @@
 use std::borrow::Borrow;
 
-use nn::{Cubes, Mode, NnError, Stack, Vit, expect_shape, init, layer_norm, position_codes};
+use nn::{Cubes, During as _, Mode, NnError, Stack, Vit, expect_shape, init, layer_norm, position_codes};
 use tch::Tensor;
 use tch::nn::{LayerNorm, Linear, Path};
 
@@ -8,7 +8,7 @@ use crate::{CheckedLvmae, LvmaeError};
 
 /// Encoder and decoder of the masked family.
 ///
-/// The decoder reads `[visible tokens ; one query per decoded token]` and answers at the queries. Its cost follows the
+/// The decoder reads `[visible tokens ; one query per asked token]` and answers at the queries. Its cost follows the
 /// budget, not the clip.
 #[derive(Debug)]
 pub struct Lvmae {
@@ -26,7 +26,7 @@ pub struct Lvmae {
 pub struct Predictions {
     /// The encoder's tokens at the visible places, `[B, V, D]`.
     pub features_bvd: Tensor,
-    /// Codes, or normalised pixels, at the decoded places, `[B, Q, C]`.
+    /// Codes, or normalised pixels, at the asked places, `[B, Q, C]`.
     pub values_bqc: Tensor,
 }
 
@@ -56,10 +56,24 @@ impl Lvmae {
         &self.encoder
     }
 
-    /// Encodes the visible tokens and predicts the decoded ones from them.
+    /// Motion of each token by the model's own patch embeddings, one list of `N` per clip, without gradient: the cue of
+    /// EVEREST's masks ([`Cue::Motion`](crate::Cue::Motion)).
+    ///
+    /// * `clip_bthwc` - pixels `[B, T, H, W, 3]` u8
+    ///
+    /// # Errors
+    /// [`NnError`].
+    pub fn motion(&self, clip_bthwc: &Tensor) -> Result<Vec<Vec<f32>>, NnError> {
+        let cubes = Cubes::new(clip_bthwc, self.checked.grid(), self.checked.patch())?;
+        let motion_bn = self.encoder.embed_motion(&cubes)?;
+        let rows = |b| Vec::<f32>::try_from(motion_bn.get(b)).during("reading the motion of tokens");
+        (0..cubes.num_clips()).map(rows).collect()
+    }
+
+    /// Encodes the visible tokens and predicts the asked ones from them.
     ///
     /// * `visible_bv` - tokens that the encoder sees, `[B, V]` int64
-    /// * `decoded_bq` - tokens to predict, `[B, Q]` int64
+    /// * `asked_bq` - tokens to predict, `[B, Q]` int64
     /// * `mode` - whether the encoder's drop path is on; the decoder has none
     ///
     /// # Errors
@@ -68,18 +82,18 @@ impl Lvmae {
         &self,
         cubes: &Cubes,
         visible_bv: &Tensor,
-        decoded_bq: &Tensor,
+        asked_bq: &Tensor,
         mode: Mode,
     ) -> Result<Predictions, NnError> {
         expect_shape("visible tokens", visible_bv, &[cubes.num_clips(), -1])?;
-        expect_shape("decoded tokens", decoded_bq, &[cubes.num_clips(), -1])?;
+        expect_shape("asked tokens", asked_bq, &[cubes.num_clips(), -1])?;
         let cfg = self.checked.config();
         let code = |index: &Tensor| position_codes(cfg.encoder.position, cubes.grid(), index, cfg.decoder.width);
         let features_bvd = self.encoder.encode(cubes, visible_bv, None, mode)?;
         let seen = features_bvd.apply(&self.to_decoder) + code(visible_bv);
-        let asked = code(decoded_bq) + &self.query_11d;
+        let asked = code(asked_bq) + &self.query_11d;
         let x = self.decoder.forward(Tensor::cat(&[seen, asked], 1), None, mode)?;
-        let num_asked = decoded_bq.size()[1];
+        let num_asked = asked_bq.size()[1];
         let answers = x.narrow(1, x.size()[1] - num_asked, num_asked);
         Ok(Predictions { features_bvd, values_bqc: answers.apply(&self.norm).apply(&self.head) })
     }

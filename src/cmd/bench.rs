@@ -34,7 +34,7 @@ impl MaskArg {
             MaskArg::None => "model.decoder_mask={ kind = \"none\" }",
             MaskArg::Random => "model.decoder_mask={ kind = \"random\", share = 0.15 }",
             MaskArg::Adaptive => {
-                "model.decoder_mask={ kind = \"adaptive\", salient_share = 0.10, random_share = 0.05 }"
+                "model.decoder_mask={ kind = \"adaptive\", salient_share = 0.10, random_share = 0.05, choice = \"top\", pool = \"hidden\" }"
             }
         }
     }

@@ -3,22 +3,24 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use lvmae::{CheckedLvmae, Cue};
 use nn::Losses;
 use spec::ClipGeometry;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 use train::{BatchSplit, Drawn, Evidence, Loaded, Task, TrainPlan};
 use vector_quantize::Quantizer;
-use video::{Augment, ClipSource};
+use video::{Augment, ClipSource, LoadedClip};
 
 use super::training::{Job, Room, say, with_remedy};
 use crate::album::Album;
 use crate::cli::{PretrainArgs, RunArgs};
-use crate::clips::{self, ClipPlan};
+use crate::clips::{self, ClipPlan, Draw};
 use crate::feed::ClipFeed;
 use crate::method::{CODE_WIDTH, Method, Model, PretrainBatch};
 use crate::pictures;
 use crate::presets::{self, PretrainPreset};
+use crate::report::picture::Picture;
 use crate::session::Session;
 
 /// Clips whose masks are drawn, before training and on a schedule.
@@ -72,7 +74,7 @@ fn train_encoder(
 ) -> anyhow::Result<()> {
     let Setup { geometry, augment, method, plan } = setup;
     let ranks = session.ranks()?;
-    let source = open(args, geometry, augment)?;
+    let source = ClipSource { with_flow: method.needs_flow(), ..open(args, geometry, augment)? };
     let quantizer = method.quantizer(source.tokens.as_deref(), session.device)?;
     let frames_per_clip = geometry.num_frames() as u64;
     let clip_plan = ClipPlan::new(&source, geometry.num_frames() as usize, (plan.seed(), plan.batch()))?;
@@ -103,7 +105,7 @@ fn train_encoder(
 fn open(args: &PretrainArgs, geometry: ClipGeometry, augment: Augment) -> anyhow::Result<ClipSource> {
     let store = clips::open_clips(&args.run.clips)?;
     let tokens = args.tokens.as_deref().map(clips::open_tokens).transpose()?;
-    let source = ClipSource { store, tokens, geometry, augment };
+    let source = ClipSource { store, tokens, geometry, augment, with_flow: false };
     source.check()?;
     Ok(source)
 }
@@ -140,6 +142,10 @@ impl Task for PretrainTask {
     fn evidence(&self, batch: &PretrainBatch) -> Evidence {
         let mut tensors = train::NamedTensors::from([("clip_bthwc".to_owned(), batch.clip_bthwc.shallow_clone())]);
         tensors.extend(batch.codes_bnc.as_ref().map(|codes| ("codes_bnc".to_owned(), codes.shallow_clone())));
+        if !batch.flows.is_empty() {
+            let flows: Vec<Tensor> = batch.flows.iter().map(|flow| Tensor::from_slice(&flow.xy)).collect();
+            tensors.insert("flow_bm".to_owned(), Tensor::stack(&flows, 0));
+        }
         // Masks follow from them.
         let priorities: Vec<Tensor> = batch.priorities_bn.iter().map(|clip| Tensor::from_slice(clip)).collect();
         if !priorities.is_empty() {
@@ -162,17 +168,10 @@ impl PretrainTask {
         let mut drawn = Vec::new();
         for (i, draw) in self.feed.plan().draws(step).into_iter().take(NUM_PICTURES).enumerate() {
             let clip = video::load_clip(source, draw.request)?;
-            let item = (self.seed, draw.epoch, draw.item);
             let (picture, rows) = match &self.method {
-                Method::Lvmae(checked) => {
-                    let priorities = clip.tokens.as_ref().map(|tokens| tokens.priorities.as_slice());
-                    let mask = checked.mask(priorities, item)?;
-                    let rows = if priorities.is_some() { "priorities, " } else { "" };
-                    let picture = pictures::mask_picture(&clip, &mask, &self.geometry)?;
-                    (picture, format!("frames, visible tokens, {rows}tokens that the decoder predicts"))
-                }
+                Method::Lvmae(checked) => self.draw_mask(&clip, draw, checked)?,
                 Method::Arvideo(checked) => {
-                    let plan = checked.plan(item);
+                    let plan = checked.plan((self.seed, draw.epoch, draw.item));
                     let picture = pictures::cluster_picture(&clip, &plan, checked.clusters(), &self.geometry)?;
                     (picture, "frames, order of the clusters (dark first), tokens that the encoder reads".to_owned())
                 }
@@ -183,6 +182,26 @@ impl PretrainTask {
             drawn.push(self.album.add(&tag, named_after, &format!("{id}: {rows}"), &picture)?);
         }
         Ok(drawn)
+    }
+}
+
+impl PretrainTask {
+    /// The mask of one clip with what it looks at, and the picture's rows in words.
+    fn draw_mask(&self, clip: &LoadedClip, draw: Draw, checked: &CheckedLvmae) -> anyhow::Result<(Picture, String)> {
+        let Model::Lvmae(model, _) = &self.model else { anyhow::bail!("the model is of another method") };
+        let place = (self.geometry.size_px(), self.device);
+        let batch = PretrainBatch::new(std::slice::from_ref(clip), &[draw], None, place)?;
+        let shown = [(Cue::Priorities, "priorities"), (Cue::Flow, "length of optical flow"), (Cue::Motion, "motion")];
+        let shown = shown.into_iter().filter(|(cue, _)| checked.needs(*cue));
+        let mut rows = vec!["frames", "visible tokens"];
+        let mut cues_n = Vec::new();
+        for (cue, name) in shown {
+            rows.push(name);
+            cues_n.extend(batch.with_cues((model, checked), |_, cues| checked.cue_n(cue, cues))?);
+        }
+        rows.push("tokens that the decoder predicts");
+        let mask = batch.masks((model, checked), self.seed)?.remove(0);
+        Ok((pictures::mask_picture(clip, &mask, &cues_n, &self.geometry)?, rows.join(", ")))
     }
 }
 

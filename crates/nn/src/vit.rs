@@ -96,6 +96,36 @@ impl Vit {
         Ok(self.blocks.forward(tokens, mask_ii, mode)?.apply(&self.norm))
     }
 
+    /// How far each token's embedding, before position codes, is from that of the same place one latent frame earlier:
+    /// `[B, N]`, without gradient. The first latent frame has the second's values; a clip of one has zeros.
+    ///
+    /// # Errors
+    /// As [`Vit::encode`].
+    pub fn embed_motion(&self, cubes: &Cubes) -> Result<Tensor, NnError> {
+        let (b, grid, places) = (cubes.num_clips(), cubes.grid(), cubes.grid().tokens_per_frame());
+        tch::no_grad(|| {
+            // One latent frame at a time: all tokens of a long clip as floats would be the step's largest tensor.
+            let embed = |t: i64| -> Result<Tensor, NnError> {
+                let index = Tensor::arange_start(t * places, (t + 1) * places, (Kind::Int64, cubes.device()));
+                let pixels = cubes.normalised(&index.expand([b, -1], false))?;
+                Ok(pixels.apply(&self.embed).to_kind(Kind::Float))
+            };
+            let mut last_bpd = embed(0)?;
+            let mut motion: Vec<Tensor> = Vec::new();
+            for t in 1..grid.t {
+                let next_bpd = embed(t)?;
+                motion.push((&next_bpd - &last_bpd).square().sum_dim_intlist(-1, false, Kind::Float).sqrt());
+                last_bpd = next_bpd;
+            }
+            let first = match motion.first() {
+                Some(second) => second.shallow_clone(),
+                None => Tensor::zeros([b, places], (Kind::Float, cubes.device())),
+            };
+            motion.insert(0, first);
+            Ok(Tensor::cat(&motion, 1))
+        })
+    }
+
     /// All tokens of each clip in grid order: `[B, N, D]`, for a frozen encoder's features or for fine-tuning.
     ///
     /// # Errors
@@ -143,5 +173,31 @@ mod tests {
         let one_pixel = clip.copy();
         drop(one_pixel.get(0).get(3).get(7).get(2).fill_(7));
         assert!(!run(&clip).equal(&run(&one_pixel)));
+    }
+
+    #[test]
+    fn motion_is_the_distance_of_embeddings_one_latent_frame_apart() {
+        let (grid, patch) = (Grid { t: 3, h: 1, w: 2 }, Patch { t: 1, h: 2, w: 2 });
+        let (position, recompute) = (Position::Separable, Recompute::None);
+        let cfg = VitConfig { width: 6, depth: 1, heads: 1, position, recompute, drop_path: 0.0 };
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vit = Vit::new(vs.root(), &cfg, patch).unwrap();
+        tch::manual_seed(0);
+        let clip = Tensor::randint(256, [2, 3, 2, 4, 3], (Kind::Int64, Device::Cpu)).to_kind(Kind::Uint8);
+        let cubes = Cubes::new(&clip, grid, patch).unwrap();
+        let all = Tensor::arange(6, (Kind::Int64, Device::Cpu)).expand([2, -1], false);
+        let embedded = cubes.normalised(&all).unwrap().apply(&vit.embed);
+        let motion = vit.embed_motion(&cubes).unwrap();
+        assert!(!motion.requires_grad());
+        for b in 0..2 {
+            for token in 0..6 {
+                // The first latent frame, tokens 0 and 1, has the values of the second.
+                let later = if token < 2 { token + 2 } else { token };
+                let at = |token: i64, d: i64| embedded.double_value(&[b, token, d]);
+                let want = (0..6).map(|d| (at(later, d) - at(later - 2, d)).powi(2)).sum::<f64>().sqrt();
+                let got = motion.double_value(&[b, token]);
+                assert!((got - want).abs() < 1e-5 * want.max(1.0), "clip {b}, token {token}: {got}, not {want}");
+            }
+        }
     }
 }

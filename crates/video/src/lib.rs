@@ -21,6 +21,7 @@ mod check;
 mod decode;
 mod error;
 mod ffmpeg;
+mod flow;
 mod h5;
 mod import;
 pub mod jpeg;
@@ -40,6 +41,7 @@ pub use check::{
 pub use decode::{DecodeLimits, DecodeOptions, Decoded, Frame, Notes, Reject, Verdict, decode};
 pub use error::VideoError;
 pub use ffmpeg::Ffmpeg;
+pub use flow::Flow;
 pub use h5::hdf5_version;
 pub use import::{
     Annotations, Dropped, EpicFiles, Event, ImportOptions, ImportPlan, ImportReport, Source, import, plan_import,

@@ -4,7 +4,7 @@ use tch::{Device, Kind, nn::VarStore};
 use torch_ext::{Precision, autocast, first_non_finite};
 
 use super::*;
-use crate::{CheckedLvmae, DecoderMask, EncoderMask, LvmaeConfig};
+use crate::{CheckedLvmae, Choice, Cues, DecoderMask, EncoderMask, LvmaeConfig, Pool, Salient};
 
 const GRID: Grid = Grid { t: 4, h: 4, w: 4 };
 const PATCH: Patch = Patch { t: 2, h: 4, w: 4 };
@@ -39,7 +39,8 @@ struct Case {
 
 /// Two clips of noise, codes of width 5, an adaptive budget of 16 + 6 of 64 tokens.
 fn case(target: Target) -> Case {
-    let adaptive = DecoderMask::Adaptive { salient_share: 0.25, random_share: 0.1 };
+    let (choice, pool) = (Choice::Top, Pool::Hidden);
+    let adaptive = DecoderMask::Adaptive(Salient { salient_share: 0.25, random_share: 0.1, choice, pool });
     let checked = checked(adaptive, target);
     tch::manual_seed(4);
     let vs = VarStore::new(Device::Cpu);
@@ -48,7 +49,8 @@ fn case(target: Target) -> Case {
     let clip = Tensor::randint(256, [2, 8, 16, 16, 3], (Kind::Int64, Device::Cpu)).to_kind(Kind::Uint8);
     let codes = Tensor::rand([2, 64, 5], (Kind::Float, Device::Cpu)) * 2 - 1;
     let priorities: Vec<f32> = (0..64).map(|i| ((i * 29) % 64) as f32).collect();
-    let masks = (0..2).map(|item| checked.mask(Some(&priorities), (1, 0, item)).unwrap()).collect();
+    let cues = Cues { priorities_n: Some(&priorities), ..Cues::default() };
+    let masks = (0..2).map(|item| checked.mask(&cues, (1, 0, item)).unwrap()).collect();
     Case { model, clip, codes, masks, vs }
 }
 
@@ -177,4 +179,33 @@ fn masks_of_uneven_count_are_refused() {
     let Case { model, clip, codes, mut masks, .. } = case(Target::Codes);
     masks[1].decoded.pop();
     assert!(matches!(model.loss(&clip, &masks, Targets::Codes(&codes)), Err(LvmaeError::Nn(NnError::Shape { .. }))));
+}
+
+#[test]
+fn asked_tokens_that_are_visible_count_for_nothing_and_each_decoded_one_as_much() {
+    let Case { model, clip, codes, mut masks, .. } = case(Target::Codes);
+    // The second clip is asked at three of its visible tokens instead of as many hidden ones.
+    let visible = masks[1].visible.clone();
+    let num_left = masks[1].decoded.len() - 3;
+    masks[1].decoded.truncate(num_left);
+    masks[1].unscored = visible[..3].to_vec();
+    let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
+    let (visible, asked) = model.indices(&cubes, &masks).unwrap();
+    let predicted = model.forward(&cubes, &visible, &asked, Mode::Eval).unwrap().values_bqc;
+    let (mut sum, mut n) = (0.0, 0.0);
+    for (b, mask) in masks.iter().enumerate() {
+        for (q, token) in mask.decoded.iter().enumerate() {
+            for c in 0..5 {
+                let (got, want) =
+                    (predicted.double_value(&[b as i64, q as i64, c]), codes.double_value(&[b as i64, *token, c]));
+                sum += (got - want).powi(2);
+                n += 1.0;
+            }
+        }
+    }
+    let loss = |codes: &Tensor| value(&model.loss(&clip, &masks, Targets::Codes(codes)).unwrap());
+    assert!((loss(&codes) - sum / n).abs() < 1e-5 * sum / n);
+    let changed = codes.copy();
+    drop(changed.get(1).get(masks[1].unscored[0]).fill_(3.0));
+    assert_eq!(loss(&changed), loss(&codes));
 }

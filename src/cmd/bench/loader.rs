@@ -9,6 +9,7 @@ use crate::cli::BenchLoaderArgs;
 use crate::clips::{self, ClipPlan};
 use crate::cmd::training::say;
 use crate::exit::{BadInput, Interrupted};
+use crate::method::Method;
 use crate::presets::{self, PretrainPreset};
 use crate::progress::Progress;
 use crate::session::{Session, num_cores};
@@ -40,7 +41,8 @@ pub(crate) fn loader(args: &BenchLoaderArgs, session: &Session) -> anyhow::Resul
     }
     let store = clips::open_clips(&args.clips)?;
     let tokens = args.tokens.as_deref().map(clips::open_tokens).transpose()?;
-    let source = ClipSource { store, tokens, geometry, augment: preset.augment.check()? };
+    let with_flow = Method::check(&preset, &geometry)?.needs_flow();
+    let source = ClipSource { store, tokens, geometry, augment: preset.augment.check()?, with_flow };
     let mut progress = Progress::new("bench loader", u64::from(args.rounds) * args.steps);
     let mut rounds = Vec::new();
     for round in 0..args.rounds {

@@ -96,7 +96,8 @@ fn train_tokenizer(
 ) -> anyhow::Result<()> {
     let Setup { geometry, augment, checked, plan } = setup;
     let ranks = session.ranks()?;
-    let source = ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment };
+    let source =
+        ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment, with_flow: false };
     let window_frames = checked.window_frames() as usize;
     let clip_plan = ClipPlan::new(&source, window_frames, (plan.seed(), plan.batch()))?;
     let frames_per_clip = window_frames as u64;

@@ -62,7 +62,13 @@ fn check_segment(context: &Context<'_>, store: &Arc<ClipStore>, number: usize) -
     let segment = &store.segments()[number];
     let timeline = timeline(&store.videos()[segment.video as usize], segment, geometry);
     let (clip, step) = (geometry.num_frames() as usize, geometry.patch().t as usize);
-    let source = ClipSource { store: store.clone(), tokens: None, geometry: *geometry, augment: Augment::default() };
+    let source = ClipSource {
+        store: store.clone(),
+        tokens: None,
+        geometry: *geometry,
+        augment: Augment::default(),
+        with_flow: false,
+    };
     for start_frame in (0..timeline.frames.len()).step_by(clip) {
         let num_frames = clip.min(timeline.frames.len() - start_frame) / step * step;
         let request = ClipRequest { segment: number, start_frame, num_frames, view: View::CENTRE };

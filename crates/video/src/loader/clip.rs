@@ -5,7 +5,7 @@ use super::pixels::{Window, read_window};
 use super::{ClipRequest, ClipSource, LoadedClip, View};
 use crate::augment::{Sizes, square_along};
 use crate::sample::{Instants, timeline_at};
-use crate::{Part, Segment, TokenHeader, TokenStore, Tokens, Video, VideoError};
+use crate::{Flow, Part, Segment, TokenHeader, TokenStore, Tokens, Video, VideoError};
 
 /// Reads one clip: `request.num_frames` frames of a segment's timeline from `start_frame` on, each the view's part of the
 /// frame brought to the geometry's size, with the tokens of the same frames and the same part where a token store is
@@ -29,7 +29,8 @@ pub fn load_clip(source: &ClipSource, request: ClipRequest) -> Result<LoadedClip
     if let View::Drawn(draw) = request.view {
         source.augment.apply(&mut rgb, size_px as usize, draw);
     }
-    Ok(LoadedClip { request, rgb, num_real: clip.num_real, tokens })
+    let flow = source.with_flow.then(|| Flow::of_clip(&rgb, &source.geometry));
+    Ok(LoadedClip { request, rgb, num_real: clip.num_real, tokens, flow })
 }
 
 /// A clip whose frames are known.

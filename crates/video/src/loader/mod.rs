@@ -44,6 +44,8 @@ pub struct ClipSource {
     pub geometry: ClipGeometry,
     /// How drawn views are varied.
     pub augment: Augment,
+    /// Whether optical flow is estimated of each clip, as it is seen.
+    pub with_flow: bool,
 }
 
 impl ClipSource {

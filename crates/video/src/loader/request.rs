@@ -1,6 +1,6 @@
 use spec::{Purpose, Rng, rng_for};
 
-use crate::{Part, Tokens};
+use crate::{Flow, Part, Tokens};
 
 /// One clip to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct LoadedClip {
     pub num_real: usize,
     /// Tokens of the same frames, where a token store is used.
     pub tokens: Option<Tokens>,
+    /// Optical flow of the frames, where it was asked for.
+    pub flow: Option<Flow>,
 }
 
 impl LoadedClip {

@@ -46,7 +46,7 @@ fn source(dir: &TempDir) -> ClipSource {
     writer.finish(&(0..NUM_SEGMENTS).map(segment).collect::<Vec<_>>(), &[]).unwrap();
     let store = Arc::new(ClipStore::open(&path).unwrap());
     let tokens = Some(Arc::new(token_store(dir, store.id())));
-    ClipSource { store, tokens, geometry: geometry(), augment: Augment::default() }
+    ClipSource { store, tokens, geometry: geometry(), augment: Augment::default(), with_flow: false }
 }
 
 fn token_store(dir: &TempDir, clip_store_id: &str) -> TokenStore {
@@ -184,4 +184,16 @@ fn tokens_of_other_clips_are_refused_at_the_start() {
         Loader::start(source, plan(), 0..1, options(1)),
         Err(VideoError::TokenMismatch { field: "clip_store_id", .. })
     ));
+}
+
+#[test]
+fn flow_is_estimated_where_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let with_flow = ClipSource { with_flow: true, ..source(&dir) };
+    let request = ClipRequest { segment: 0, start_frame: 0, num_frames: 16, view: View::CENTRE };
+    let flow = load_clip(&with_flow, request).unwrap().flow.unwrap();
+    // Cells of a quarter of a patch; frames without texture have no flow, though each is brighter than the last.
+    assert_eq!((flow.cell_px, flow.xy.len()), (2, 16 * 8 * 8 * 2));
+    assert!(flow.xy.iter().all(|v| v.abs() < 0.5), "{:?}", flow.xy);
+    assert_eq!(load_clip(&ClipSource { with_flow: false, ..with_flow }, request).unwrap().flow, None);
 }

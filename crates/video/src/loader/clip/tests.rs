@@ -47,7 +47,13 @@ fn source(dir: &Path, (width_px, height_px): (u32, u32), frames: &[Vec<u8>]) -> 
         )
         .unwrap();
     let store = Arc::new(ClipStore::open(&path).unwrap());
-    ClipSource { store, tokens: None, geometry: geometry(16, 32, Short::Hold), augment: Augment::default() }
+    ClipSource {
+        store,
+        tokens: None,
+        geometry: geometry(16, 32, Short::Hold),
+        augment: Augment::default(),
+        with_flow: false,
+    }
 }
 
 /// A video whose cubes, in its centre square, each have a grey of their own.
