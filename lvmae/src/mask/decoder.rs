@@ -36,6 +36,12 @@ impl DecoderMask {
         }
     }
 
+    /// Number of tokens at which the decoder is asked, the same in each clip.
+    pub(crate) fn num_asked(&self, grid: Grid, num_visible: i64) -> i64 {
+        let (salient, random) = self.budget(grid, grid.num_tokens() - num_visible);
+        salient + random
+    }
+
     pub(crate) fn check(&self, grid: Grid, num_hidden: i64) -> Result<(), LvmaeError> {
         let fail = |key, value, rule| Err(LvmaeError::Share { key, value, num_tokens: grid.num_tokens(), rule });
         let shares: &[(&'static str, f64)] = match *self {
