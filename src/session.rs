@@ -47,7 +47,15 @@ impl Session {
         }
         end_with_launcher(&interrupt)?;
         let device = device(&cli.device, &cuda, launched.as_ref().map_or(0, |launched| launched.local_rank))?;
-        Ok(Session { command: command_line(), device, memory_gib: cli.memory_gib, cuda, interrupt, launched, ranks: Rc::default() })
+        Ok(Session {
+            command: command_line(),
+            device,
+            memory_gib: cli.memory_gib,
+            cuda,
+            interrupt,
+            launched,
+            ranks: Rc::default(),
+        })
     }
 
     /// The same session in the name of another command: a part of a whole.

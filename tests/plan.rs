@@ -21,7 +21,11 @@ fn check(folder: &Folder, rest: &str) {
     let (step, planned_step) = (peak - bytes("base_bytes"), planned - bytes("planned_base_bytes"));
     for (what, measured, planned) in [("peak", peak, planned), ("step", step, planned_step)] {
         let off = planned / measured - 1.0;
-        assert!(off.abs() <= TOLERANCE, "{rest}: {what} of {measured} bytes planned as {planned}, {:+.1} %", 100.0 * off);
+        assert!(
+            off.abs() <= TOLERANCE,
+            "{rest}: {what} of {measured} bytes planned as {planned}, {:+.1} %",
+            100.0 * off
+        );
     }
 }
 
@@ -71,7 +75,9 @@ fn a_plan_names_what_fits_and_what_would_save_most() {
     let clips = whole["largest_clips_at_once"].as_i64().expect("a number of clips");
     // It is the largest: two more frames, or one more clip, do not fit.
     let fits = |rest: &str| plan(&format!("--memory-gib 24 {rest}"))["fits"] == true;
-    assert!(fits(&format!("--set clip.num_frames={frames}")) && !fits(&format!("--set clip.num_frames={}", frames + 2)));
+    assert!(
+        fits(&format!("--set clip.num_frames={frames}")) && !fits(&format!("--set clip.num_frames={}", frames + 2))
+    );
     assert!(fits(&format!("--batch {clips}")) && !fits(&format!("--batch {}", clips + 1)));
 
     let stdout = folder.ok(&format!(
@@ -97,7 +103,9 @@ fn a_tokenizers_preset_has_no_plan() {
 #[test]
 fn a_sweep_goes_on_where_it_was_stopped() {
     let folder = Folder::empty();
-    let sweep = |rest: &str| folder.ok(&format!("bench memory --preset lvmae-tiny-128f {SMALL} --masks none --out bench {rest}"));
+    let sweep = |rest: &str| {
+        folder.ok(&format!("bench memory --preset lvmae-tiny-128f {SMALL} --masks none --out bench {rest}"))
+    };
     sweep("--frames 16");
     let mut points: Value = serde_json::from_slice(&folder.read("bench/memory.json")).expect("points");
     // What no measurement comes to: if it is there afterwards, the point was not measured again.
@@ -105,7 +113,9 @@ fn a_sweep_goes_on_where_it_was_stopped() {
     folder.write("bench/memory.json", points.to_string().as_bytes());
     sweep("--frames 16,32 --attention fused,eager --recompute none,every_block --sizes s");
     let other: Value = serde_json::from_slice(&folder.read("bench/memory.json")).expect("points");
-    assert!(other.as_array().is_some_and(|points| points.len() == 8 && points.iter().all(|p| p["step_secs"] != 1234.5)));
+    assert!(
+        other.as_array().is_some_and(|points| points.len() == 8 && points.iter().all(|p| p["step_secs"] != 1234.5))
+    );
     folder.write("bench/memory.json", points.to_string().as_bytes());
     sweep("--frames 16,32");
     let more: Value = serde_json::from_slice(&folder.read("bench/memory.json")).expect("points");

@@ -1,5 +1,5 @@
-use nn::cost::{Computing, StepCost, Tokens, block, bridge, loss, stack};
 use nn::Target;
+use nn::cost::{Computing, StepCost, Tokens, block, bridge, loss, stack};
 
 use crate::CheckedLvmae;
 

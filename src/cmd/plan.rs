@@ -79,7 +79,8 @@ fn memory_bytes(session: &Session) -> anyhow::Result<i64> {
     match (session.memory_gib, session.device) {
         (Some(gib), _) => Ok((gib * GIB) as i64),
         (None, Device::Cpu) => {
-            let available = memory::available_bytes().context("this system does not tell its memory: give --memory-gib")?;
+            let available =
+                memory::available_bytes().context("this system does not tell its memory: give --memory-gib")?;
             Ok((MEMORY_SHARE * available as f64) as i64)
         }
         // A device is asked once it was used.
@@ -90,11 +91,7 @@ fn memory_bytes(session: &Session) -> anyhow::Result<i64> {
     }
 }
 
-fn report(
-    args: &PlanArgs,
-    (candidate, planned): (&Candidate, &Planned),
-    memory_bytes: i64,
-) -> anyhow::Result<Report> {
+fn report(args: &PlanArgs, (candidate, planned): (&Candidate, &Planned), memory_bytes: i64) -> anyhow::Result<Report> {
     let (base, step) = (planned.base, &planned.step);
     let peak = step.peak().context("a model has parts")?;
     let row = |(i, part): (usize, &nn::cost::Part)| PartRow {
@@ -165,7 +162,10 @@ fn text(report: &Report) -> String {
     }
     text.push_str(&format!("| comes and goes ({}) | | | | {} |\n", report.peak_at, bytes(report.passing_bytes)));
     text.push_str(&format!("| peak | | | | {} |\n\n", bytes(report.peak_bytes)));
-    text.push_str(&format!("A checkpoint copies {} into the process' memory, beside the tensors.\n", bytes(report.checkpoint_bytes)));
+    text.push_str(&format!(
+        "A checkpoint copies {} into the process' memory, beside the tensors.\n",
+        bytes(report.checkpoint_bytes)
+    ));
     text.push_str(&verdict(report));
     text
 }

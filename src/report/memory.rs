@@ -295,14 +295,18 @@ mod tests {
         let chart = memory_chart(&points);
         assert_eq!(chart.series[0].planned, [(16.0, 1_288_490_189.0)]);
         assert_eq!(chart.series[1].name, "none, L, every_block, eager");
-        assert_eq!((&chart.series[1].points[..], &chart.series[1].planned[..]), (&[][..], &[(32.0, 34_359_738_368.0)][..]));
+        assert_eq!(
+            (&chart.series[1].points[..], &chart.series[1].planned[..]),
+            (&[][..], &[(32.0, 34_359_738_368.0)][..])
+        );
         assert_eq!(chart.limit.as_ref().unwrap().1, "all memory: 16.0 GiB");
         // 2.2 GiB instead of 2: 10 % too much.
         let table = markdown(&points);
         assert!(table.contains("| 2.00 GiB | 2.20 GiB | +10.0 % |"), "{table}");
         assert!(table.contains("| 32.0 GiB | - | - | out of memory |"), "{table}");
         // A few MiB stand nowhere near it.
-        let small: Vec<Point> = points.into_iter().take(1).map(|p| Point { memory_bytes: Some(1 << 44), ..p }).collect();
+        let small: Vec<Point> =
+            points.into_iter().take(1).map(|p| Point { memory_bytes: Some(1 << 44), ..p }).collect();
         assert!(memory_chart(&small).limit.is_none());
     }
 

@@ -17,7 +17,8 @@ pub(super) struct Gemm {
 impl Gemm {
     pub(super) fn new(device: Device) -> anyhow::Result<Self> {
         let factor = |side: i64| Tensor::f_randn([side, side], (Kind::Float, device));
-        let factors = SIDES.map(|side| Ok([factor(side)?, factor(side)?])).into_iter().collect::<Result<_, tch::TchError>>()?;
+        let factors =
+            SIDES.map(|side| Ok([factor(side)?, factor(side)?])).into_iter().collect::<Result<_, tch::TchError>>()?;
         let mut gemm = Gemm { factors, device, best: 0.0 };
         // The first products also wake threads and fill caches.
         gemm.measure()?;

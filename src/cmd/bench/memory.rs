@@ -33,22 +33,27 @@ struct Plan {
 
 /// All points, smallest clips first.
 fn plans(args: &BenchMemoryArgs) -> Vec<Plan> {
-    let or_preset = |none: bool| none.then_some(None);
-    let sizes: Vec<Option<SizeArg>> =
-        args.sizes.iter().copied().map(Some).chain(or_preset(args.sizes.is_empty())).collect();
-    let recompute: Vec<Option<RecomputeArg>> =
-        args.recompute.iter().copied().map(Some).chain(or_preset(args.recompute.is_empty())).collect();
+    let (sizes, recompute) = (or_preset(&args.sizes), or_preset(&args.recompute));
     let mut plans = Vec::new();
     for &frames in &args.frames {
         for &size in &sizes {
             for &mask in &args.masks {
                 for &recompute in &recompute {
-                    plans.extend(args.attention.iter().map(|&attention| plan(args, (frames, mask, attention), (size, recompute))));
+                    plans.extend(
+                        args.attention
+                            .iter()
+                            .map(|&attention| plan(args, (frames, mask, attention), (size, recompute))),
+                    );
                 }
             }
         }
     }
     plans
+}
+
+/// What was typed, or what the preset says.
+fn or_preset<T: Copy>(typed: &[T]) -> Vec<Option<T>> {
+    if typed.is_empty() { vec![None] } else { typed.iter().copied().map(Some).collect() }
 }
 
 fn plan(
@@ -70,7 +75,8 @@ impl Plan {
         let planned = setup.planned(setup.computing(session.device, self.args.attention.into()));
         let toml = toml::to_string(&setup.preset)?;
         let (batch, steps) = (self.args.model.batch, self.args.model.steps);
-        let hangs_on = (toml, batch, steps, word(self.args.attention), session.device_name(), env!("CARGO_PKG_VERSION"));
+        let hangs_on =
+            (toml, batch, steps, word(self.args.attention), session.device_name(), env!("CARGO_PKG_VERSION"));
         Ok(Point {
             size: self.size.map(word),
             recompute: self.recompute.map(word),
@@ -86,7 +92,8 @@ impl Plan {
 /// Measures what is not in `memory.json` yet, and keeps it there point by point.
 fn sweep(args: &BenchMemoryArgs, session: &Session) -> anyhow::Result<Vec<Point>> {
     let path = args.out.join("memory.json");
-    let known: Vec<Point> = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let known: Vec<Point> =
+        std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let known = |hash: &Option<String>| {
         known.iter().find(|point| point.settings_hash == *hash && point.outcome != Outcome::Failed).cloned()
     };
@@ -97,7 +104,9 @@ fn sweep(args: &BenchMemoryArgs, session: &Session) -> anyhow::Result<Vec<Point>
     let mut points = Vec::new();
     for (plan, expected) in plans.iter().zip(expected) {
         if session.interrupted() {
-            return Err(Interrupted(format!("the same command goes on behind the {} points so far", points.len())).into());
+            return Err(
+                Interrupted(format!("the same command goes on behind the {} points so far", points.len())).into()
+            );
         }
         let note = format!("{} frames, {}", expected.num_frames, expected.name());
         points.push(match known(&expected.settings_hash) {

@@ -76,7 +76,8 @@ fn measure(
     }
     gemm.measure()?;
     let flops = setup.planned(computing).step.flops();
-    let [lowest_secs, highest_secs] = [f64::min as fn(f64, f64) -> f64, f64::max].map(|of| secs.iter().copied().fold(f64::NAN, of));
+    let [lowest_secs, highest_secs] =
+        [f64::min as fn(f64, f64) -> f64, f64::max].map(|of| secs.iter().copied().fold(f64::NAN, of));
     let step_secs = median(secs);
     let flops_per_sec = flops as f64 / step_secs;
     Ok(Row {
@@ -94,7 +95,11 @@ fn measure(
 }
 
 fn table(rows: &[Row], session: &Session) -> String {
-    let mut text = format!("# Time of one training step\n\n- command: `{}`\n- machine: {}\n", session.command, session.device_name());
+    let mut text = format!(
+        "# Time of one training step\n\n- command: `{}`\n- machine: {}\n",
+        session.command,
+        session.device_name()
+    );
     text.push_str(&format!("- longvid {}\n\n", env!("CARGO_PKG_VERSION")));
     text.push_str(
         "`products` are multiplications and additions of linear layers and attention, forward, backward and run again. The \

@@ -115,7 +115,8 @@ impl Candidate {
     /// Changes that save memory, those that cost least first.
     pub(super) fn advice(&self, args: &PlanArgs, memory_bytes: i64) -> anyhow::Result<Vec<Advice>> {
         let now = self.planned(&self.preset)?.peak_bytes();
-        let peak = |more: &[String]| Ok::<_, anyhow::Error>(self.planned(&load(args, &sets(args, more))?)?.peak_bytes());
+        let peak =
+            |more: &[String]| Ok::<_, anyhow::Error>(self.planned(&load(args, &sets(args, more))?)?.peak_bytes());
         let mut before: Vec<String> = Vec::new();
         let mut advice = Vec::new();
         let changes = [

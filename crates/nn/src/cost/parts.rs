@@ -152,12 +152,7 @@ fn position_codes(kind: Position, rows: i64, width: i64) -> i64 {
 ///
 /// * `rows` - tokens of the encoder, and queries
 /// * `widths` - of encoder and decoder
-pub fn bridge(
-    position: Position,
-    [rows, query_rows]: [i64; 2],
-    [from, to]: [i64; 2],
-    computing: Computing,
-) -> Part {
+pub fn bridge(position: Position, [rows, query_rows]: [i64; 2], [from, to]: [i64; 2], computing: Computing) -> Part {
     let (features, w) = (rows * from, computing.value_bytes());
     let kept_bytes = 2 * 4 * features
         + NORM_ROW_BYTES * rows
@@ -172,7 +167,8 @@ pub fn bridge(
         attention_bytes: 0,
         forward_bytes: kept_bytes + w * rows * to + coding[0].max(4 * rows * to + coding[1]),
         // What the decoder's tokens got, and its part that goes on.
-        backward_bytes: 4 * (rows + query_rows) * to + computing.stream_grad_bytes(features)
+        backward_bytes: 4 * (rows + query_rows) * to
+            + computing.stream_grad_bytes(features)
             + computing.weight_grad_bytes(from * to),
         forward_flops: flops,
         backward_flops: 2 * flops,
@@ -193,10 +189,8 @@ pub fn loss(
 ) -> Part {
     let w = computing.value_bytes();
     let (tokens, values) = (rows * width, rows * target_width);
-    let norm_and_head = 4 * all_rows * width
-        + NORM_ROW_BYTES * rows
-        + w * tokens
-        + computing.weight_copy_bytes(width * target_width);
+    let norm_and_head =
+        4 * all_rows * width + NORM_ROW_BYTES * rows + w * tokens + computing.weight_copy_bytes(width * target_width);
     let kept_bytes = norm_and_head + 4 * values;
     // Targets, differences and their squares beside the predictions.
     let comparing = target_bytes.max(3 * 4 * values);

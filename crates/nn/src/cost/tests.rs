@@ -11,7 +11,16 @@ fn vit_b() -> VitConfig {
 
 fn part(count: i64, kept_bytes: i64, forward_bytes: i64, backward_bytes: i64) -> Part {
     let name = "part";
-    Part { name, count, kept_bytes, attention_bytes: 0, forward_bytes, backward_bytes, forward_flops: 2, backward_flops: 5 }
+    Part {
+        name,
+        count,
+        kept_bytes,
+        attention_bytes: 0,
+        forward_bytes,
+        backward_bytes,
+        forward_flops: 2,
+        backward_flops: 5,
+    }
 }
 
 #[test]
