@@ -60,9 +60,12 @@ impl CheckedArvideo {
                 memory: of_blocks(read, blocks.end),
                 recompute: self.recompute(),
             };
-            // The last part goes back first, before any gradient of the memory is there.
-            let of_memory = if blocks.end == num_blocks { 0 } else { 4 * read.rows() * decoder.width };
-            cross_blocks(decoder, reading, answers_bytes + of_memory, computing)
+            // The last part goes back first, before any gradient of the memory is there. Weights get theirs when all parts
+            // are through, or part by part where these run again.
+            let weights = if self.recompute() == Recompute::None { 4 * decoder.num_parameters() } else { 0 };
+            let last = blocks.end == num_blocks;
+            let shared_bytes = if last { 0 } else { 4 * read.rows() * decoder.width + weights };
+            cross_blocks(decoder, reading, answers_bytes + shared_bytes, computing)
         };
         parts(num_blocks).map(part).collect()
     }

@@ -11,7 +11,7 @@
 //! | layer norm            | its input, mean and 1 / deviation of each row                         | 4 R D + 8 R             |
 //! | linear layer          | its input; under bf16 that is a cast copy, and so is the weight        | w R D (+ 2 weights)     |
 //! | attention, fused      | q, k and v (one tensor), its output, a sum per row and head            | 4 w R D + 4 R H         |
-//! | attention, eager      | q, k, v, its output, and the weights of all pairs                     | 4 w R D + w B H N N     |
+//! | attention, eager      | q, k, v, its output in two layouts, and the weights of all pairs      | 5 w R D + w B H N N     |
 //! | attention's mask      | itself, f32 once for all blocks that share it (bf16: a copy)          | w N N                   |
 //! | GELU                  | its input                                                            | 4 w R D                 |
 //! | square of the loss    | the differences of Q C values                                        | 4 R C                   |
@@ -24,7 +24,8 @@
 //!
 //! Backward frees what an operator kept as soon as it is through. It holds most at the start of a part: there the gradient
 //! that comes in (4 R D), that of the MLP's hidden layer (4 w R D) and that of one weight stand beside all that is kept up to
-//! here. Gradients of weights are added to those that are there already; the optimizer works in place.
+//! here. Gradients of weights are added to those that are there already, once the last use of a weight is through: those of
+//! weights that several parts share wait until then. The optimizer works in place.
 
 mod cross;
 mod parts;

@@ -14,8 +14,8 @@ pub struct Reading {
 
 /// All blocks of a [`crate::CrossBlock`] decoder over one part of its queries, with the mask that these share.
 ///
-/// * `waiting_bytes` - gradients that wait while this part's backward pass runs: those of the answers of all parts, and of
-///   the memory as far as other parts have read it
+/// * `waiting_bytes` - gradients that wait while this part's backward pass runs: those of the answers of all parts, and, as
+///   far as other parts came to them, of the memory and of weights
 pub fn cross_blocks(cfg: &StackConfig, reading: Reading, waiting_bytes: i64, computing: Computing) -> Part {
     let Reading { queries, memory, recompute } = reading;
     let (q, m, d, w) = (queries.rows(), memory.rows(), cfg.width, computing.value_bytes());
@@ -23,7 +23,7 @@ pub fn cross_blocks(cfg: &StackConfig, reading: Reading, waiting_bytes: i64, com
     let pairs = queries.clips * mask_values;
     let (pairs_kept, pairs_backward) = match computing.attention {
         Attention::Fused => (4 * q * cfg.heads, 0),
-        Attention::Eager => (w * pairs * cfg.heads, 2 * w * pairs * cfg.heads - 10 * w * q * d),
+        Attention::Eager => (w * q * d + w * pairs * cfg.heads, 2 * w * pairs * cfg.heads - 9 * w * q * d),
     };
     // Rows that are no whole are copied for the product, as are those that are cast.
     let memory_copy = if memory.clips > 1 || w == 2 { w * m * d } else { 0 };

@@ -47,8 +47,8 @@ pub fn block(name: &'static str, cfg: &StackConfig, tokens: Tokens, computing: C
     let weights = w * pairs * cfg.heads;
     let (pairs_kept, pairs_backward) = match computing.attention {
         Attention::Fused => (4 * r * cfg.heads, 0),
-        // The weights' gradient and the logits', when the MLP's 10 R D are gone.
-        Attention::Eager => (weights, 2 * weights - 10 * w * r * d),
+        // Its output in two layouts; the weights' gradient and the logits', when most of the MLP's 10 R D are gone.
+        Attention::Eager => (w * r * d + weights, 2 * weights - 9 * w * r * d),
     };
     let attention_bytes = 4 * w * r * d + pairs_kept;
     // Both norms' inputs, n1, n2, and the hidden layer before and behind the GELU.
@@ -104,8 +104,8 @@ fn recomputed(one: &Part, num: i64, input_bytes: i64) -> Part {
         // Without autograd only this function's own variables keep anything: all of a block but its first norm's output,
         // and the MLP's output.
         forward_bytes: one.kept_bytes + GENERATOR_BYTES,
-        // Everything but the input, the output, and backward as ever.
-        backward_bytes: num * one.kept_bytes - input_bytes + input_bytes + one.backward_bytes,
+        // All that the blocks would have kept: their input is there already, but the output beside it is as large.
+        backward_bytes: num * one.kept_bytes + one.backward_bytes,
         forward_flops,
         backward_flops: forward_flops + num * one.backward_flops,
         ..one.clone()
