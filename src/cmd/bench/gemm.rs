@@ -2,8 +2,13 @@ use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 
-/// Sides of the square matrices that are multiplied; which is fastest hangs on the caches.
-const SIDES: [i64; 2] = [2048, 4096];
+/// Sides of the square matrices that are multiplied; which is fastest hangs on the caches. A GPU needs more to be busy.
+fn sides(device: Device) -> [i64; 3] {
+    match device {
+        Device::Cpu => [1024, 1536, 2048],
+        _ => [2048, 4096, 8192],
+    }
+}
 
 /// The device's own f32 matrix products, as the measure of what a step reaches.
 pub(super) struct Gemm {
@@ -17,8 +22,10 @@ pub(super) struct Gemm {
 impl Gemm {
     pub(super) fn new(device: Device) -> anyhow::Result<Self> {
         let factor = |side: i64| Tensor::f_randn([side, side], (Kind::Float, device));
-        let factors =
-            SIDES.map(|side| Ok([factor(side)?, factor(side)?])).into_iter().collect::<Result<_, tch::TchError>>()?;
+        let factors = sides(device)
+            .map(|side| Ok([factor(side)?, factor(side)?]))
+            .into_iter()
+            .collect::<Result<_, tch::TchError>>()?;
         let mut gemm = Gemm { factors, device, best: 0.0 };
         // The first products also wake threads and fill caches.
         gemm.measure()?;
