@@ -5,6 +5,7 @@ mod check;
 mod data;
 mod import;
 mod launch;
+mod plan;
 mod study;
 mod synth;
 mod tokenizer;
@@ -13,11 +14,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::bench::{BenchCommand, BenchLoaderArgs, BenchMemoryArgs, MaskArg, MemoryPointArgs};
+pub(crate) use self::bench::{
+    AttentionArg, BenchCommand, BenchLoaderArgs, BenchMemoryArgs, BenchModelArgs, BenchStepArgs, MaskArg,
+    MemoryPointArgs, RecomputeArg, SizeArg,
+};
 pub(crate) use self::check::CheckArgs;
 pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, ExportTo, InfoArgs, MergeArgs, VerifyArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
+pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::study::{StudyArgs, StudyCommand};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
 pub(crate) use self::tokenizer::TokenizerEvalArgs;
@@ -53,6 +58,8 @@ pub(crate) enum Command {
     Tokenizer(TokenizerCommand),
     /// Pre-train an encoder by a preset (LVMAE, ARVideo).
     Pretrain(PretrainArgs),
+    /// How much memory a pre-training run will take, by part, what would fit, and what would save most.
+    Plan(PlanArgs),
     /// A training command as several processes of this machine, which share its work.
     Launch(LaunchArgs),
     /// Measure a frozen encoder.

@@ -12,6 +12,7 @@ mod labelled;
 mod method;
 mod npz;
 mod pictures;
+mod planned;
 mod presets;
 mod progress;
 mod provenance;

@@ -21,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) command: String,
     /// Where tensors live.
     pub(crate) device: Device,
+    /// What tensors may take of the CPU's memory, GiB, if that was typed.
+    pub(crate) memory_gib: Option<f64>,
     /// What became of looking for CUDA.
     pub(crate) cuda: CudaBackend,
     /// Set by ctrl-C, SIGTERM and SIGUSR1; a second ctrl-C ends the process at once.
@@ -45,7 +47,15 @@ impl Session {
         }
         end_with_launcher(&interrupt)?;
         let device = device(&cli.device, &cuda, launched.as_ref().map_or(0, |launched| launched.local_rank))?;
-        Ok(Session { command: command_line(), device, cuda, interrupt, launched, ranks: Rc::default() })
+        Ok(Session {
+            command: command_line(),
+            device,
+            memory_gib: cli.memory_gib,
+            cuda,
+            interrupt,
+            launched,
+            ranks: Rc::default(),
+        })
     }
 
     /// The same session in the name of another command: a part of a whole.

@@ -10,6 +10,7 @@ mod folder;
 mod formats;
 mod interrupted;
 mod killed;
+mod plan;
 mod presets;
 mod program;
 mod quantize;

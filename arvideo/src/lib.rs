@@ -28,6 +28,7 @@
 
 mod cluster;
 mod config;
+mod cost;
 mod error;
 mod loss;
 mod model;

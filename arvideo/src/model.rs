@@ -101,11 +101,9 @@ impl Arvideo {
     fn decode(&self, encoded_bid: &Tensor, inputs_bi: &Tensor, tokens_bq: &Tensor) -> Result<Tensor, NnError> {
         let (kept, size) = (self.checked.num_kept() as i64, self.checked.clusters().size() as i64);
         let memory_bid = encoded_bid.apply(&self.to_decoder) + self.codes(inputs_bi);
-        let step = (self.num_blocks as u64).div_ceil(NUM_PARTS as u64) as i64;
         let mut answers = Vec::new();
-        for first in (0..self.num_blocks).step_by(step as usize) {
-            let blocks = first..(first + step).min(self.num_blocks);
-            let tokens = tokens_bq.narrow(1, first * size, (blocks.end - first) * size);
+        for blocks in parts(self.num_blocks) {
+            let tokens = tokens_bq.narrow(1, blocks.start * size, (blocks.end - blocks.start) * size);
             let queries = self.codes(&tokens) + &self.query_11d;
             let memory = memory_bid.narrow(1, 0, blocks.end * kept);
             answers.push(self.read(queries, memory, block_causal(blocks, [size, kept], encoded_bid.device())?)?);
@@ -131,6 +129,12 @@ impl Arvideo {
         let cfg = self.checked.config();
         position_codes(cfg.encoder.position, self.checked.grid(), index_bi, cfg.decoder.width)
     }
+}
+
+/// The blocks whose queries are answered together, part by part.
+pub(crate) fn parts(num_blocks: i64) -> impl Iterator<Item = Range<i64>> {
+    let step = (num_blocks as u64).div_ceil(NUM_PARTS as u64) as i64;
+    (0..num_blocks).step_by(step as usize).map(move |first| first..(first + step).min(num_blocks))
 }
 
 /// Token lists of equal length as `[B, length]` int64 on the clip's device.

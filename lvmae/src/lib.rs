@@ -32,6 +32,7 @@
 //! * Decoder width and position codes are not published: VideoMAE's width, and [`nn::Position`] as configured.
 
 mod config;
+mod cost;
 mod error;
 mod loss;
 mod mask;

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 mod doctor;
 pub(crate) mod eval;
 pub(crate) mod launch;
+mod plan;
 pub(crate) mod pretrain;
 pub(crate) mod report;
 mod stage;
@@ -38,11 +39,13 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Pretrain(args) => pretrain::run(&args, session),
         Command::Eval(EvalCommand::Knn(args)) => eval::run(eval::Probe::Knn, &args, session),
         Command::Eval(EvalCommand::Linear(args)) => eval::run(eval::Probe::Linear, &args, session),
-        Command::Bench(BenchCommand::Memory(args)) => bench::memory(&args, session),
+        Command::Bench(BenchCommand::Memory(args)) => bench::memory::memory(&args, session),
+        Command::Bench(BenchCommand::Step(args)) => bench::step::step(&args, session),
         Command::Bench(BenchCommand::Loader(args)) => bench::loader::loader(&args, session),
-        Command::Bench(BenchCommand::MemoryPoint(args)) => bench::memory_point(&args, session),
         Command::Study(StudyCommand::DecoderMasks(args)) => study::decoder_masks(&args, session),
         Command::Study(StudyCommand::Frames(args)) => study::frames(&args, session),
+        Command::Bench(BenchCommand::MemoryPoint(args)) => bench::point::memory_point(&args, session),
+        Command::Plan(args) => plan::run(&args, session),
         Command::Launch(_) => Err(BadInput("launch is no part of another command".to_owned()).into()),
         Command::Report(args) => report::run(&args),
         Command::Demo(args) => demo::run(&args, session),

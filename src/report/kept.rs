@@ -160,6 +160,7 @@ impl KeptResults {
             x: Axis::new("tokens kept after each window's first latent frame", Scale::Linear, Unit::Share),
             y: Axis::new("PSNR, dB (band: 95 % over clips)", Scale::Linear, Unit::Plain),
             series,
+            limit: None,
         }
         .draw()
     }
@@ -183,6 +184,7 @@ impl KeptResults {
             y: Axis::new("PSNR, dB, paired by clip (band: 95 %)", Scale::FromZero, Unit::Plain),
             // Each keeps the colour that it has in the other chart.
             series: SelectionName::SOME.into_iter().enumerate().skip(1).map(line).collect(),
+            limit: None,
         }
         .draw()
     }

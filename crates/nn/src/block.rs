@@ -5,8 +5,9 @@ use tch::nn::{self, Path};
 use tch::{Kind, Tensor};
 use torch_ext::Precision;
 
+use crate::attention::eager;
 use crate::init;
-use crate::{DropPath, During, NnError};
+use crate::{Attention, DropPath, During, NnError};
 
 /// Width and depth of a stack of transformer blocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,7 +151,12 @@ impl Mlp {
 /// Memory is linear in the tokens. Attention dropout stays 0: libtorch's CPU kernel falls back to the quadratic path
 /// with it.
 fn attention(q_bhqd: &Tensor, k_bhmd: &Tensor, v_bhmd: &Tensor, mask_qm: Option<&Tensor>) -> Tensor {
-    let mixed = Tensor::scaled_dot_product_attention(q_bhqd, k_bhmd, v_bhmd, mask_qm, 0.0, false, None, false);
+    let mixed = match Attention::now() {
+        Attention::Fused => {
+            Tensor::scaled_dot_product_attention(q_bhqd, k_bhmd, v_bhmd, mask_qm, 0.0, false, None, false)
+        }
+        Attention::Eager => eager(q_bhqd, k_bhmd, v_bhmd, mask_qm),
+    };
     mixed.transpose(1, 2).flatten(2, 3)
 }
 

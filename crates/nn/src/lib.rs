@@ -3,8 +3,10 @@
 //!
 //! Letters in names: B clips, N tokens, I chosen tokens, D width, H heads, T frames, C channels, Q queries, M memory.
 
+mod attention;
 mod block;
 mod conv;
+pub mod cost;
 mod cubes;
 mod drop_path;
 mod error;
@@ -19,6 +21,7 @@ mod shape;
 mod stack;
 mod vit;
 
+pub use attention::Attention;
 pub use block::{Block, CrossBlock, StackConfig, additive_mask, layer_norm, mask_in_precision};
 pub use conv::{CausalConv3d, Conv3dConfig, FrameNormSilu};
 pub use cubes::Cubes;

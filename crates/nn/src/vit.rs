@@ -29,7 +29,7 @@ pub struct VitConfig {
 }
 
 impl VitConfig {
-    fn stack(&self) -> StackConfig {
+    pub(crate) fn stack(&self) -> StackConfig {
         StackConfig { width: self.width, depth: self.depth, heads: self.heads }
     }
 

@@ -60,8 +60,8 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The precision that a device can do.
-    pub(crate) fn on(self, device: Device) -> Self {
+    /// The precision that a device can do; warns where that is not this one.
+    pub fn on(self, device: Device) -> Self {
         if self == Precision::Bf16 && !torch_ext::has_bf16(device) {
             tracing::warn!("this device has no units for bf16: training in f32");
             return Precision::F32;

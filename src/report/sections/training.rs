@@ -143,7 +143,7 @@ fn chart(runs: &[&Named<'_>], title: &str, y: &Axis, value: impl Fn(&Step) -> Op
         y.scale = Scale::Log10;
     }
     let x = Axis::new("step", Scale::FromZero, Unit::Plain);
-    Some(LineChart { title: title.to_owned(), x, y, series }.draw())
+    Some(LineChart { title: title.to_owned(), x, y, series, limit: None }.draw())
 }
 
 /// Points `(x, y)` of a line, and the band `(x, low, high)` around them.

@@ -15,6 +15,8 @@ pub(crate) struct LineChart {
     pub(crate) y: Axis,
     /// The lines, first one drawn first.
     pub(crate) series: Vec<Series>,
+    /// A value of y that cannot be passed, and its name: a line across the plot.
+    pub(crate) limit: Option<(f64, String)>,
 }
 
 /// One line.
@@ -26,6 +28,8 @@ pub(crate) struct Series {
     pub(crate) points: Vec<(f64, f64)>,
     /// `(x, low, high)`: the spread that `points` summarise, drawn as a pale band; empty for none.
     pub(crate) band: Vec<(f64, f64, f64)>,
+    /// `(x, y)` where points were planned to be: rings.
+    pub(crate) planned: Vec<(f64, f64)>,
     /// Whether the points are shown as such.
     pub(crate) marks: Marks,
     /// Values of x at which memory ran out: crosses above the plot.
@@ -87,6 +91,7 @@ impl LineChart {
         let plot = self.fit(y);
         self.draw_axes(&mut drawing, &plot);
         self.draw_out_of_memory(&mut drawing, &plot, strips_top);
+        self.draw_limit(&mut drawing, &plot);
         for series in &self.series {
             self.draw_band(&mut drawing, &plot, series);
         }
@@ -102,12 +107,14 @@ impl LineChart {
     }
 
     fn fit(&self, top: f64) -> Plot {
-        let points = || self.series.iter().flat_map(|s| &s.points).filter(|(x, y)| self.shows(*x, *y));
+        let points =
+            || self.series.iter().flat_map(|s| s.points.iter().chain(&s.planned)).filter(|(x, y)| self.shows(*x, *y));
         let bands = || self.series.iter().flat_map(|s| &s.band);
         let crosses = self.series.iter().flat_map(|s| &s.out_of_memory);
         let x = self.x.fit(points().map(|p| p.0).chain(crosses.copied()), Ends::Tight);
         let spread = bands().flat_map(|(_, low, high)| [*low, *high]);
-        let y = self.y.fit(points().map(|p| p.1).chain(spread), Ends::AtTicks);
+        let limit = self.limit.iter().map(|(value, _)| *value);
+        let y = self.y.fit(points().map(|p| p.1).chain(spread).chain(limit), Ends::AtTicks);
         let widest = y.ticks.iter().map(|(_, text)| text_width(text, 12.0)).fold(0.0, f64::max);
         Plot { left: widest + 10.0, top, x, y }
     }
@@ -131,6 +138,11 @@ impl LineChart {
             }
             drawing.text((x + 26.0, y + 4.5), "", Anchor::Start, &name);
             x += width;
+        }
+        if self.series.iter().any(|series| !series.planned.is_empty()) {
+            y += ROW_HEIGHT;
+            drawing.push(format_args!("{}", ring((10.0, y), None, "")));
+            drawing.text((26.0, y + 4.5), "", Anchor::Start, "ring: planned");
         }
         y + ROW_HEIGHT
     }
@@ -184,6 +196,13 @@ impl LineChart {
         }
     }
 
+    fn draw_limit(&self, drawing: &mut Drawing, plot: &Plot) {
+        let Some((value, name)) = self.limit.as_ref().filter(|(value, _)| self.y.scale.shows(*value)) else { return };
+        let (y, right) = (plot.y_at(*value), WIDTH - RIGHT);
+        drawing.line((plot.left, y), (right, y), "chance");
+        drawing.text((plot.left + 6.0, y - 4.0), "small", Anchor::Start, name);
+    }
+
     fn draw_band(&self, drawing: &mut Drawing, plot: &Plot, series: &Series) {
         let shown = |(x, low, high): &&(f64, f64, f64)| self.shows(*x, *low) && self.shows(*x, *high);
         let band: Vec<_> = series.band.iter().filter(shown).collect();
@@ -214,13 +233,24 @@ impl LineChart {
         if !path.is_empty() {
             drawing.push(format_args!("<path d=\"{path}\" class=\"{}\"/>", line_class(series)));
         }
+        let hint = |x: f64, y: f64| format!("{}: {} at {}", series.name, self.y.unit.text(y), self.x.unit.text(x));
         if series.marks == Marks::Points {
             for (x, y) in series.points.iter().filter(|(x, y)| self.shows(*x, *y)) {
-                let hint = format!("{}: {} at {}", series.name, self.y.unit.text(*y), self.x.unit.text(*x));
-                drawing.push(format_args!("{}", mark((plot.x_at(*x), plot.y_at(*y)), series.colour, &hint)));
+                drawing.push(format_args!("{}", mark((plot.x_at(*x), plot.y_at(*y)), series.colour, &hint(*x, *y))));
             }
         }
+        for (x, y) in series.planned.iter().filter(|(x, y)| self.shows(*x, *y)) {
+            let hint = format!("{}, planned", hint(*x, *y));
+            drawing.push(format_args!("{}", ring((plot.x_at(*x), plot.y_at(*y)), Some(series.colour), &hint)));
+        }
     }
+}
+
+/// A ring around where a point was planned, wide enough to be seen around the point itself.
+fn ring((x, y): (f64, f64), colour: Option<usize>, hint: &str) -> String {
+    let colour = colour.map_or_else(|| "axis".to_owned(), |colour| format!("l{}", colour % NUM_SERIES_COLOURS));
+    let hint = if hint.is_empty() { String::new() } else { format!("<title>{}</title>", escape(hint)) };
+    format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"7\" class=\"ring {colour}\">{hint}</circle>")
 }
 
 fn line_class(series: &Series) -> String {

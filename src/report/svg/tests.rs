@@ -98,7 +98,7 @@ fn data_without_any_extent_still_gets_an_axis() {
 
 fn chart(series: Vec<Series>) -> String {
     let (x, y) = (Axis::new("x", Scale::Linear, Unit::Plain), Axis::new("y", Scale::Log10, Unit::Plain));
-    LineChart { title: "a < b & c".to_owned(), x, y, series }.draw().inline()
+    LineChart { title: "a < b & c".to_owned(), x, y, series, limit: None }.draw().inline()
 }
 
 #[test]

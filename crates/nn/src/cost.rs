@@ -1,0 +1,181 @@
+//! What a training step holds in memory and how much it computes, from sizes alone: no tensor is made.
+//!
+//! # What autograd keeps
+//!
+//! R = B N rows (tokens of all clips), D width, H heads. `w` is the size of a value in the precision that products compute
+//! in, 4 bytes or 2 (bf16), in which the residual stream and the norms stay f32. An operator not named here keeps nothing:
+//! additions, views, biases, concatenation.
+//!
+//! | operator              | keeps                                                                | bytes                   |
+//! | --------------------- | -------------------------------------------------------------------- | ----------------------- |
+//! | layer norm            | its input, mean and 1 / deviation of each row                         | 4 R D + 8 R             |
+//! | linear layer          | its input; under bf16 that is a cast copy, and so is the weight        | w R D (+ 2 weights)     |
+//! | attention, fused      | q, k and v (one tensor), its output, a sum per row and head            | 4 w R D + 4 R H         |
+//! | attention, eager      | q, k, v, its output in two layouts, and the weights of all pairs      | 5 w R D + w B H N N     |
+//! | attention's mask      | itself, f32 once for all blocks that share it (bf16: a copy)          | w N N                   |
+//! | GELU                  | its input                                                            | 4 w R D                 |
+//! | square of the loss    | the differences of Q C values                                        | 4 R C                   |
+//! | a part run again      | its input, and the state of the generator                            | 4 R D                   |
+//!
+//! A block keeps its input and one more norm's, n1, qkv, output, n2, the MLP's hidden layer before and behind the GELU: 16 R
+//! D values, all of which a linear layer or a norm shares with the operator before it.
+//!
+//! # What comes and goes
+//!
+//! Backward frees what an operator kept as soon as it is through. It holds most at the start of a part: there the gradient
+//! that comes in (4 R D), that of the MLP's hidden layer (4 w R D) and that of one weight stand beside all that is kept up to
+//! here. Gradients of weights are added to those that are there already, once the last use of a weight is through: those of
+//! weights that several parts share wait until then. The optimizer works in place.
+
+mod cross;
+mod parts;
+
+pub use cross::{Reading, cross_blocks};
+pub use parts::{block, bridge, loss, stack};
+use torch_ext::Precision;
+
+use crate::Attention;
+
+/// How a step computes, as far as its memory hangs on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Computing {
+    /// Precision of products.
+    pub precision: Precision,
+    /// How blocks mix tokens.
+    pub attention: Attention,
+}
+
+impl Computing {
+    /// Bytes of a value that a product computes.
+    pub(crate) fn value_bytes(self) -> i64 {
+        match self.precision {
+            Precision::F32 => 4,
+            Precision::Bf16 => 2,
+        }
+    }
+
+    /// Bytes of the cast copy of a weight that its product keeps.
+    pub(crate) fn weight_copy_bytes(self, num_values: i64) -> i64 {
+        match self.precision {
+            Precision::F32 => 0,
+            Precision::Bf16 => 2 * num_values,
+        }
+    }
+
+    /// Bytes of a weight's gradient on its way to the parameter, which is f32.
+    pub(crate) fn weight_grad_bytes(self, num_values: i64) -> i64 {
+        4 * num_values + self.weight_copy_bytes(num_values)
+    }
+
+    /// Bytes of a gradient `[R, D]` of the residual stream, and of its cast copy.
+    pub(crate) fn stream_grad_bytes(self, num_values: i64) -> i64 {
+        4 * num_values + self.weight_copy_bytes(num_values)
+    }
+}
+
+/// Tokens that go through a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Clips B.
+    pub clips: i64,
+    /// Tokens of each, N.
+    pub per_clip: i64,
+}
+
+impl Tokens {
+    /// All of them, R = B N.
+    pub fn rows(self) -> i64 {
+        self.clips * self.per_clip
+    }
+}
+
+/// One part of a step: operators that run one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it is, in a few words.
+    pub name: &'static str,
+    /// How often it stands in a row.
+    pub count: i64,
+    /// Bytes that each keeps from its forward to its backward pass.
+    pub kept_bytes: i64,
+    /// What of these attention keeps.
+    pub attention_bytes: i64,
+    /// The most that one holds in its forward pass, with what it keeps.
+    pub forward_bytes: i64,
+    /// The most that one holds in its backward pass beside what it kept.
+    pub backward_bytes: i64,
+    /// Multiplications and additions of the matrix products of one, forward.
+    pub forward_flops: i64,
+    /// The same backward, with those that run again.
+    pub backward_flops: i64,
+}
+
+/// A whole step, without optimizer and data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepCost {
+    /// Trained values.
+    pub num_parameters: i64,
+    /// Bytes of tensors that belong to the model and are not trained.
+    pub constant_bytes: i64,
+    /// In the order of the forward pass.
+    pub parts: Vec<Part>,
+}
+
+/// When a step holds most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peak {
+    /// Place of the part that runs.
+    pub part: usize,
+    /// In which direction.
+    pub pass: Pass,
+    /// Bytes that parts keep then.
+    pub kept_bytes: i64,
+    /// Bytes that come and go with the one that runs.
+    pub passing_bytes: i64,
+}
+
+/// Direction in which a part runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// From pixels to the loss.
+    Forward,
+    /// From the loss to the weights.
+    Backward,
+}
+
+impl Peak {
+    /// All of it.
+    pub fn bytes(&self) -> i64 {
+        self.kept_bytes + self.passing_bytes
+    }
+}
+
+impl StepCost {
+    /// The moment at which a step holds most beside weights, optimizer and data; the first where there are several. `None`
+    /// without any part.
+    pub fn peak(&self) -> Option<Peak> {
+        let mut before = 0;
+        let mut moments = Vec::new();
+        for (i, part) in self.parts.iter().enumerate() {
+            // Of several in a row the last one has most before it.
+            let kept = before + part.count * part.kept_bytes;
+            let forward = part.forward_bytes - part.kept_bytes;
+            moments.push(Peak { part: i, pass: Pass::Forward, kept_bytes: kept, passing_bytes: forward });
+            let backward = part.backward_bytes;
+            moments.push(Peak { part: i, pass: Pass::Backward, kept_bytes: kept, passing_bytes: backward });
+            before = kept;
+        }
+        // The first of equal ones: max_by_key would give the last.
+        moments.into_iter().rev().max_by_key(Peak::bytes)
+    }
+
+    /// Multiplications and additions of all matrix products of the step: a linear layer's one forward and two backward (of
+    /// input and weight), fused attention's two forward and five backward (its weights are computed again), and everything
+    /// forward that runs again. What is no product of matrices is not counted.
+    pub fn flops(&self) -> i64 {
+        self.parts.iter().map(|part| part.count * (part.forward_flops + part.backward_flops)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+use std::time::Instant;
+
+use nn::cost::Computing;
+use tch::Device;
+use tch::nn::VarStore;
+use train::{AdamW, Ema};
+
+use super::settings::Setup;
+use crate::method::{CODE_WIDTH, Model, PretrainBatch};
+
+/// A model, its optimizer and a batch of noise: training steps as `train::fit` takes them, without data and log.
+pub(super) struct Lesson {
+    model: Model,
+    batch: PretrainBatch,
+    optimizer: AdamW,
+    ema: Option<Ema>,
+    clip_grad_norm: Option<f64>,
+    device: Device,
+    computing: Computing,
+    num_taken: u64,
+}
+
+impl Lesson {
+    pub(super) fn new(setup: &Setup, device: Device, computing: Computing) -> anyhow::Result<Self> {
+        let Setup { geometry, method, train, batch, .. } = setup;
+        let code_width = method.targets_codes().then_some(CODE_WIDTH);
+        tch::manual_seed(0);
+        let vs = VarStore::new(device);
+        Ok(Lesson {
+            model: method.build(&vs.root(), code_width)?,
+            batch: PretrainBatch::noise(geometry, *batch, code_width, device),
+            optimizer: AdamW::new(&vs, train.adamw())?,
+            ema: Ema::new(train.model_of(&vs), train.ema())?,
+            clip_grad_norm: train.clip_grad_norm(),
+            device,
+            computing,
+            num_taken: 0,
+        })
+    }
+
+    /// One step: zeroed gradients, forward, backward, clipping, optimizer, average; the seconds that it took.
+    pub(super) fn take(&mut self) -> anyhow::Result<f64> {
+        self.num_taken += 1;
+        let began = Instant::now();
+        self.computing.attention.within(|| self.train())?;
+        Ok(began.elapsed().as_secs_f64())
+    }
+
+    fn train(&mut self) -> anyhow::Result<()> {
+        self.optimizer.zero_grad()?;
+        let loss = || self.model.loss(&self.batch, 0);
+        let losses = torch_ext::autocast(self.device, self.computing.precision, loss)??;
+        losses.total.f_backward()?;
+        self.optimizer.clip_grad_norm(self.clip_grad_norm)?;
+        self.optimizer.step(1e-6)?;
+        self.ema.as_mut().map_or(Ok(()), |ema| ema.update(self.num_taken))?;
+        // Reading the loss waits for the device.
+        f64::try_from(&losses.total)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! What a training step will hold in memory, by its settings alone.
+
+use nn::Attention;
+use nn::cost::{Computing, StepCost};
+use serde::Serialize;
+use spec::ClipGeometry;
+use train::{EmaConfig, TrainPlan};
+
+use crate::method::{CODE_WIDTH, Method};
+
+/// Bytes of a parameter, of its gradient, of each of its moments and of its average.
+const PARAMETER_BYTES: i64 = 4;
+
+/// Bytes of a run on one rank: what is always there, and what a micro-batch adds.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    /// What is there between steps.
+    pub(crate) base: Base,
+    /// What a step adds.
+    pub(crate) step: StepCost,
+}
+
+/// What is there between steps, bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Base {
+    pub(crate) weights: i64,
+    pub(crate) gradients: i64,
+    /// Two of AdamW for each weight.
+    pub(crate) moments: i64,
+    /// Averaged weights, where the preset has them.
+    pub(crate) average: i64,
+    /// Tensors of the model that are not trained: ARVideo's mask.
+    pub(crate) constants: i64,
+    /// Frames, and codes where they are the target, of all micro-batches of a step.
+    pub(crate) data: i64,
+}
+
+impl Base {
+    pub(crate) fn bytes(&self) -> i64 {
+        self.weights + self.gradients + self.moments + self.average + self.constants + self.data
+    }
+}
+
+/// Clips of a step on one rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Clips {
+    /// That go through the model at once.
+    pub(crate) at_once: i64,
+    /// Micro-batches of a step.
+    pub(crate) accumulate: i64,
+}
+
+impl Planned {
+    pub(crate) fn new(
+        method: &Method,
+        (geometry, train): (&ClipGeometry, &TrainPlan),
+        clips: Clips,
+        computing: Computing,
+    ) -> Self {
+        let code_width = method.targets_codes().then_some(CODE_WIDTH);
+        let target_width = code_width.unwrap_or(geometry.patch().num_pixels() * 3);
+        let step = match method {
+            Method::Lvmae(checked) => checked.cost(clips.at_once, target_width, computing),
+            Method::Arvideo(checked) => checked.cost(clips.at_once, target_width, computing),
+        };
+        let weights = PARAMETER_BYTES * step.num_parameters;
+        let frames = geometry.num_frames() * geometry.size_px() * geometry.size_px() * 3;
+        let codes = 4 * geometry.grid().num_tokens() * code_width.unwrap_or(0);
+        let base = Base {
+            weights,
+            gradients: weights,
+            moments: 2 * weights,
+            average: if train.ema() == (EmaConfig::None {}) { 0 } else { weights },
+            constants: step.constant_bytes,
+            data: clips.at_once * clips.accumulate * (frames + codes),
+        };
+        Planned { base, step }
+    }
+
+    /// The most that a step holds on top of its base.
+    pub(crate) fn step_bytes(&self) -> i64 {
+        self.step.peak().map_or(0, |peak| peak.bytes())
+    }
+
+    /// The most that is held at once.
+    pub(crate) fn peak_bytes(&self) -> i64 {
+        self.base.bytes() + self.step_bytes()
+    }
+}
+
+/// How training computes: fused, in the precision given.
+pub(crate) fn fused(precision: torch_ext::Precision) -> Computing {
+    Computing { precision, attention: Attention::Fused }
+}

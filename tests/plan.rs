@@ -1,0 +1,138 @@
+//! What `longvid plan` says against what a step takes, and the sweep that shows both.
+
+use serde_json::Value;
+
+use crate::fixture::SMALL;
+use crate::folder::Folder;
+
+/// What the plan may be off by.
+const TOLERANCE: f64 = 0.05;
+
+const ALL_KEPT: &str = "--mask none";
+const ADAPTIVE: &str = "--mask adaptive";
+const AGAIN: &str = "--set model.encoder.recompute=\"every_block\"";
+
+/// One step of a process of its own, beside its plan: both peaks, and both above their base.
+#[track_caller]
+fn check(folder: &Folder, rest: &str) {
+    let point: Value = serde_json::from_str(&folder.ok(&format!("bench memory-point {rest}"))).expect("a point");
+    let bytes = |key: &str| point[key].as_f64().unwrap_or_else(|| panic!("{key} of {point}"));
+    let (peak, planned) = (bytes("peak_bytes"), bytes("planned_bytes"));
+    let (step, planned_step) = (peak - bytes("base_bytes"), planned - bytes("planned_base_bytes"));
+    for (what, measured, planned) in [("peak", peak, planned), ("step", step, planned_step)] {
+        let off = planned / measured - 1.0;
+        assert!(
+            off.abs() <= TOLERANCE,
+            "{rest}: {what} of {measured} bytes planned as {planned}, {:+.1} %",
+            100.0 * off
+        );
+    }
+}
+
+#[test]
+fn the_plan_of_a_masked_autoencoder_is_within_five_percent() {
+    let folder = Folder::empty();
+    let tiny = "--preset lvmae-tiny-128f";
+    for frames in [16, 64, 128] {
+        for mask in [ALL_KEPT, ADAPTIVE] {
+            check(&folder, &format!("{tiny} --frames {frames} {mask}"));
+        }
+    }
+    for mask in [ALL_KEPT, ADAPTIVE] {
+        check(&folder, &format!("{tiny} --frames 64 {mask} {AGAIN}"));
+        check(&folder, &format!("{tiny} --frames 64 {mask} --set model.encoder.recompute={{every=3}}"));
+        check(&folder, &format!("{tiny} --frames 32 {mask} --batch 3 --set model.target=\"pixels\""));
+        check(&folder, &format!("{tiny} --frames 32 {mask} {AGAIN} --batch 2 --set model.target=\"pixels\""));
+    }
+    check(&folder, &format!("{tiny} --frames 32 {ALL_KEPT} --attention eager"));
+    check(&folder, &format!("{tiny} --frames 16 {ADAPTIVE} --force-bf16"));
+}
+
+#[test]
+fn the_plan_of_next_cluster_prediction_is_within_five_percent() {
+    let folder = Folder::empty();
+    let tiny = "--preset arvideo-tiny-128f --mask preset";
+    for rest in ["--frames 16", "--frames 64", "--frames 32 --batch 2", "--frames 32 --set model.target=\"pixels\""] {
+        check(&folder, &format!("{tiny} {rest}"));
+        check(&folder, &format!("{tiny} {rest} {AGAIN}"));
+    }
+    check(&folder, &format!("{tiny} --frames 16 --force-bf16"));
+}
+
+#[test]
+fn a_plan_names_what_fits_and_what_would_save_most() {
+    let folder = Folder::empty();
+    let plan = |rest: &str| -> Value {
+        let stdout = folder.ok(&format!("plan --preset lvmae-b-128f --memory-gib 24 --json {rest}"));
+        serde_json::from_str(&stdout).expect("JSON")
+    };
+    let whole = plan("--batch 1");
+    // 16 bytes for each of the 93.6 M parameters, as measured: benches/results/memory_vitb_2-core-epyc_202611.md.
+    let base = |key: &str| whole["base"][key].as_i64().expect("bytes");
+    assert_eq!(["weights", "gradients", "moments"].map(base).iter().sum::<i64>(), 1_498_122_336);
+    assert_eq!(whole["fits"], true);
+    let frames = whole["largest_num_frames"].as_i64().expect("a frame count");
+    let clips = whole["largest_clips_at_once"].as_i64().expect("a number of clips");
+    // It is the largest: two more frames, or one more clip, do not fit.
+    let fits = |rest: String| plan(&rest)["fits"] == true;
+    for (frames, fit) in [(frames, true), (frames + 2, false)] {
+        assert_eq!(fits(format!("--batch 1 --set clip.num_frames={frames}")), fit, "{frames} frames");
+    }
+    for (clips, fit) in [(clips, true), (clips + 1, false)] {
+        assert_eq!(fits(format!("--batch {clips}")), fit, "{clips} clips");
+    }
+
+    let stdout = folder.ok(&format!(
+        "plan --preset lvmae-b-128f --batch 8 --memory-gib 4 --json --set model.decoder_mask={{kind=\"none\"}}"
+    ));
+    let much: Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(much["fits"], false);
+    let advice = much["advice"].as_array().expect("advice");
+    let first = |i: usize| advice[i]["sets"][0].as_str().expect("a setting");
+    assert!(first(0).starts_with("model.decoder_mask=") && first(1).contains("every_block"));
+    assert!(first(2).starts_with("train.accumulate="));
+    let peaks: Vec<i64> = advice.iter().map(|change| change["peak_bytes"].as_i64().expect("bytes")).collect();
+    assert!(peaks.is_sorted_by(|a, b| a > b), "{peaks:?}");
+}
+
+#[test]
+fn a_tokenizers_preset_has_no_plan() {
+    let ran = Folder::empty().run("plan --preset tokenizer-tiny");
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("plan knows the memory of pre-training only"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_sweep_goes_on_where_it_was_stopped() {
+    let folder = Folder::empty();
+    let sweep = |rest: &str| {
+        folder.ok(&format!("bench memory --preset lvmae-tiny-128f {SMALL} --masks none --out bench {rest}"))
+    };
+    sweep("--frames 16");
+    let mut points: Value = serde_json::from_slice(&folder.read("bench/memory.json")).expect("points");
+    // What no measurement comes to: if it is there afterwards, the point was not measured again.
+    points[0]["step_secs"] = Value::from(1234.5);
+    folder.write("bench/memory.json", points.to_string().as_bytes());
+    sweep("--frames 16,32 --attention fused,eager --recompute none,every_block --sizes s");
+    let other: Value = serde_json::from_slice(&folder.read("bench/memory.json")).expect("points");
+    assert!(
+        other.as_array().is_some_and(|points| points.len() == 8 && points.iter().all(|p| p["step_secs"] != 1234.5))
+    );
+    folder.write("bench/memory.json", points.to_string().as_bytes());
+    sweep("--frames 16,32");
+    let more: Value = serde_json::from_slice(&folder.read("bench/memory.json")).expect("points");
+    assert_eq!((&more[0]["step_secs"], &more[1]["num_frames"]), (&Value::from(1234.5), &Value::from(32)));
+    assert!(more[1]["step_secs"].as_f64().is_some_and(|secs| secs < 1000.0));
+}
+
+#[test]
+fn a_step_is_measured_against_the_machines_own_products() {
+    let folder = Folder::empty();
+    let stdout = folder.ok(&format!("bench step --preset lvmae-tiny-128f {SMALL} --frames 16 --steps 2 --json"));
+    let rows: Value = serde_json::from_str(&stdout).expect("JSON");
+    let number = |key: &str| rows[0][key].as_f64().unwrap_or_else(|| panic!("{key}: {rows}"));
+    let rate = number("flops") / number("step_secs");
+    assert!((number("flops_per_sec") / rate - 1.0).abs() < 1e-9);
+    assert!((number("share_of_gemm") / (rate / number("gemm_flops_per_sec")) - 1.0).abs() < 1e-9);
+    assert!(number("lowest_secs") <= number("step_secs") && number("step_secs") <= number("highest_secs"));
+}
