@@ -1,5 +1,7 @@
 //! What a clip's tokens look like: frames over time in columns, one row per way of seeing them.
 
+use std::ops::Range;
+
 use spec::{ClipGeometry, Grid};
 use video::LoadedClip;
 
@@ -27,10 +29,12 @@ pub(crate) struct Strip {
 impl Strip {
     /// * `rgb` - pixels `[T, S, S, 3]`
     pub(crate) fn new(rgb: &[u8], geometry: &ClipGeometry) -> anyhow::Result<Self> {
+        Strip::of_frames(rgb, geometry, stretches(geometry.grid()).map(|stretch| middle(&stretch)).collect())
+    }
+
+    fn of_frames(rgb: &[u8], geometry: &ClipGeometry, latent_frames: Vec<i64>) -> anyhow::Result<Self> {
         let (grid, side) = (geometry.grid(), geometry.size_px() as usize);
         let patch_t = geometry.patch().t;
-        let columns = COLUMNS.min(grid.t);
-        let latent_frames: Vec<i64> = (0..columns).map(|i| (2 * i + 1) * grid.t / (2 * columns)).collect();
         let all = Picture::from_frames_u8(rgb, [rgb.len() / (side * side * 3), side, side, 3])?;
         let frames = latent_frames.iter().filter_map(|t| all.get((t * patch_t) as usize).cloned()).collect();
         Ok(Strip { latent_frames, frames, grid, rows: Vec::new() })
@@ -100,6 +104,23 @@ impl Strip {
     }
 }
 
+/// The latent frames of a clip in equal parts, one for each column.
+fn stretches(grid: Grid) -> impl Iterator<Item = Range<i64>> {
+    let columns = COLUMNS.min(grid.t);
+    (0..columns).map(move |i| i * grid.t / columns..(i + 1) * grid.t / columns)
+}
+
+fn middle(stretch: &Range<i64>) -> i64 {
+    (stretch.start + stretch.end) / 2
+}
+
+/// The middle of a stretch, or if nothing is decoded there, its first latent frame with decoded tokens.
+fn shown(stretch: Range<i64>, decoded: &[i64], grid: Grid) -> i64 {
+    let has_decoded = |t: &i64| decoded.iter().any(|token| token / grid.tokens_per_frame() == *t);
+    let middle = middle(&stretch);
+    std::iter::once(middle).chain(stretch).find(has_decoded).unwrap_or(middle)
+}
+
 /// The tokens of one latent frame.
 struct Places {
     first: i64,
@@ -125,7 +146,9 @@ pub(crate) fn mask_picture(
     cues_n: &[Vec<f32>],
     geometry: &ClipGeometry,
 ) -> anyhow::Result<Picture> {
-    let mut strip = Strip::new(&clip.rgb, geometry)?.plain().only(&mask.visible)?;
+    let grid = geometry.grid();
+    let latent_frames = stretches(grid).map(|stretch| shown(stretch, &mask.decoded, grid)).collect();
+    let mut strip = Strip::of_frames(&clip.rgb, geometry, latent_frames)?.plain().only(&mask.visible)?;
     for values_n in cues_n {
         strip = strip.heat(values_n)?;
     }
