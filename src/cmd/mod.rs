@@ -11,8 +11,9 @@ pub(crate) mod report;
 mod synth;
 pub(crate) mod tokenizer;
 mod training;
+mod weights;
 
-use crate::cli::{BenchCommand, Command, DataCommand, EvalCommand, SynthCommand, TokenizerCommand};
+use crate::cli::{BenchCommand, Command, DataCommand, EvalCommand, SynthCommand, TokenizerCommand, WeightsCommand};
 use crate::exit::BadInput;
 use crate::session::Session;
 
@@ -36,6 +37,8 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Pretrain(args) => pretrain::run(&args, session),
         Command::Eval(EvalCommand::Knn(args)) => eval::run(eval::Probe::Knn, &args, session),
         Command::Eval(EvalCommand::Linear(args)) => eval::run(eval::Probe::Linear, &args, session),
+        Command::Weights(WeightsCommand::Import(args)) => weights::import(&args),
+        Command::Weights(WeightsCommand::Export(args)) => weights::export(&args),
         Command::Bench(BenchCommand::Memory(args)) => bench::memory(&args, session),
         Command::Bench(BenchCommand::Loader(args)) => bench::loader::loader(&args, session),
         Command::Bench(BenchCommand::MemoryPoint(args)) => bench::memory_point(&args, session),
