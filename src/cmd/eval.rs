@@ -18,8 +18,8 @@ use crate::cli::{PoolArg, ProbeArgs};
 use crate::clips;
 use crate::exit::{BadInput, Interrupted};
 use crate::labelled::Labelled;
-use crate::progress::Progress;
 use crate::presets::PretrainPreset;
+use crate::progress::Progress;
 use crate::session::Session;
 use crate::weights::on_clip;
 

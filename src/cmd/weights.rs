@@ -17,7 +17,7 @@ use crate::method::{Method, Model};
 use crate::presets::PretrainPreset;
 use crate::weights::{Foreign, Part, config_json, preset_of, to_transformers};
 
-/// Seed of the sample's noise and mask.
+/// Seed of the sample's noise and of what it hides.
 const SAMPLE_SEED: i64 = 0;
 
 pub(crate) fn import(args: &WeightsImportArgs) -> anyhow::Result<()> {
@@ -30,7 +30,9 @@ pub(crate) fn import(args: &WeightsImportArgs) -> anyhow::Result<()> {
         PartArg::Model => Part::Model,
     };
     if part == Part::Model && foreign.part() == Part::Encoder {
-        return Err(BadInput(format!("{file:?} holds an encoder without a decoder; import it with --part encoder")).into());
+        return Err(
+            BadInput(format!("{file:?} holds an encoder without a decoder; import it with --part encoder")).into()
+        );
     }
     let resolved = preset_of(&foreign, config.as_deref(), &args.sets)?;
     let preset: PretrainPreset = resolved.parse()?;
@@ -41,7 +43,7 @@ pub(crate) fn import(args: &WeightsImportArgs) -> anyhow::Result<()> {
         let tensor = foreign.variable(&name, &variable.size(), clip.patch())?;
         variables.insert(name, tensor);
     }
-    foreign.expect_used()?;
+    foreign.expect_used(part)?;
     train::weights::save(&args.out, kind_of(part), &resolved.to_toml(), &variables)?;
     let (vit, grid) = (preset.model.encoder(), clip.grid());
     say(&format!(
@@ -64,10 +66,7 @@ pub(crate) fn export(args: &WeightsExportArgs) -> anyhow::Result<()> {
         return Err(BadInput(format!("{:?} exists already; give a new folder", args.to)).into());
     }
     fs::create_dir_all(&args.to).with_context(|| format!("cannot create {:?}", args.to))?;
-    train::weights::save_foreign(
-        &args.to.join("model.safetensors"),
-        &to_transformers(&variables, part, clip.patch()),
-    )?;
+    train::weights::save_foreign(&args.to.join("model.safetensors"), &to_transformers(&variables, part, clip.patch()))?;
     let path = args.to.join("config.json");
     fs::write(&path, config).with_context(|| format!("cannot write {path:?}"))?;
     if args.sample {
@@ -172,13 +171,16 @@ fn sample(
             Network::Encoder(vit) => {
                 sample.insert("features_bnd".to_owned(), vit.encode_all(&cubes, Mode::Eval)?);
             }
-            Network::Model(Model::Lvmae(model, checked)) => {
-                let masks = [checked.mask(None, (SAMPLE_SEED as u64, 0, 0))?];
-                let (visible, decoded) = model.indices(&cubes, &masks)?;
+            Network::Model(Model::Lvmae(model, _)) => {
+                // A tenth is seen and all others are predicted, whatever the preset's masks: transformers has no choice.
+                let n = clip.grid().num_tokens();
+                let order = Tensor::randperm(n, (Kind::Int64, Device::Cpu)).unsqueeze(0);
+                let num_seen = (n / 10).max(1);
+                let some = |from, count| order.narrow(1, from, count).sort(1, false).0;
+                let (visible, decoded) = (some(0, num_seen), some(num_seen, n - num_seen));
                 let said = model.forward(&cubes, &visible, &decoded, Mode::Eval)?;
-                let hidden = Tensor::ones([1, clip.grid().num_tokens()], (Kind::Uint8, Device::Cpu));
+                let hidden = Tensor::ones([1, n], (Kind::Uint8, Device::Cpu));
                 sample.insert("hidden_bn".to_owned(), hidden.scatter_value(1, &visible, 0));
-                sample.insert("decoded_bq".to_owned(), decoded);
                 sample.insert("logits_bqc".to_owned(), said.values_bqc);
                 sample.insert("features_bnd".to_owned(), model.encoder().encode_all(&cubes, Mode::Eval)?);
             }

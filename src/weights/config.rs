@@ -47,9 +47,13 @@ pub(crate) fn preset_of(weights: &Foreign, config: Option<&str>, sets: &[String]
         let act = config.hidden_act;
         return Err(BadInput(format!("config.json has hidden_act {act:?}; longvid's blocks compute \"gelu\"")).into());
     }
-    let Some([width, _, t, h, w]) = weights.size_of("encoder.embed.weight").and_then(|size| <[i64; 5]>::try_from(size).ok())
+    let Some([width, _, t, h, w]) =
+        weights.size_of("encoder.embed.weight").and_then(|size| <[i64; 5]>::try_from(size).ok())
     else {
-        return Err(BadInput("the cubes' projection is no convolution over frames: these are weights of images".to_owned()).into());
+        return Err(BadInput(
+            "the cubes' projection is no convolution over frames: these are weights of images".to_owned(),
+        )
+        .into());
     };
     let norm = if weights.size_of("encoder.norm.weight").is_some() { "tokens" } else { "none" };
     let mut shape = vec![
@@ -97,14 +101,17 @@ pub(crate) fn config_json(preset: &PretrainPreset, clip: &ClipGeometry, part: Pa
         }
     }
     if patch.h != patch.w {
-        return Err(BadInput(format!("cubes of {} x {} pixels; transformers' VideoMAE has square ones", patch.h, patch.w)));
+        return Err(BadInput(format!(
+            "cubes of {} x {} pixels; transformers' VideoMAE has square ones",
+            patch.h, patch.w
+        )));
     }
+    let architecture = match part {
+        Part::Encoder => "VideoMAEModel",
+        Part::Model => "VideoMAEForPreTraining",
+    };
     let mut config = json!({
-        "model_type": "videomae",
-        "architectures": [match part {
-            Part::Encoder => "VideoMAEModel",
-            Part::Model => "VideoMAEForPreTraining",
-        }],
+        "model_type": "videomae", "architectures": [architecture],
         "image_size": clip.size_px(), "patch_size": patch.h, "num_channels": 3,
         "num_frames": clip.num_frames(), "tubelet_size": patch.t,
         "hidden_size": vit.width, "num_hidden_layers": vit.depth, "num_attention_heads": vit.heads,

@@ -56,7 +56,8 @@ const BLOCK: [(&str, &str); 6] = [
     (".mlp.fc2.", ".output.dense."),
 ];
 /// Beginnings of what may be left over: classifiers, and the decoder where the encoder alone is wanted.
-const NOT_THE_ENCODER: [&str; 6] = ["decoder.", "encoder_to_decoder.", "mask_token", "fc_norm.", "classifier.", "head."];
+const CLASSIFIER: [&str; 3] = ["fc_norm.", "classifier.", "head."];
+const DECODER: [&str; 3] = ["decoder.", "encoder_to_decoder.", "mask_token"];
 
 impl Names {
     /// Their name of a variable of ours.
@@ -98,19 +99,21 @@ impl Foreign {
     /// [`BadInput`] when they are not VideoMAE's.
     pub(crate) fn new(origin: &str, tensors: NamedTensors) -> Result<Self, BadInput> {
         let before = |end: &str| tensors.keys().find_map(|key| key.strip_suffix(end).map(str::to_owned));
-        let (layout, encoder, owner) =
-            match (before("embeddings.patch_embeddings.projection.weight"), before("patch_embed.proj.weight")) {
-                (Some(prefix), _) => (Layout::Transformers, prefix, "videomae."),
-                (None, Some(prefix)) => (Layout::Published, prefix, "encoder."),
-                (None, None) => {
-                    let some: Vec<&str> = tensors.keys().take(3).map(String::as_str).collect();
-                    return Err(BadInput(format!(
-                        "{origin} holds no VideoMAE: neither embeddings.patch_embeddings.projection.weight (transformers) nor \
+        let (layout, encoder, owner) = match (
+            before("embeddings.patch_embeddings.projection.weight"),
+            before("patch_embed.proj.weight"),
+        ) {
+            (Some(prefix), _) => (Layout::Transformers, prefix, "videomae."),
+            (None, Some(prefix)) => (Layout::Published, prefix, "encoder."),
+            (None, None) => {
+                let some: Vec<&str> = tensors.keys().take(3).map(String::as_str).collect();
+                return Err(BadInput(format!(
+                    "{origin} holds no VideoMAE: neither embeddings.patch_embeddings.projection.weight (transformers) nor \
                          patch_embed.proj.weight (the published code) is among its {} tensors, first {some:?}",
-                        tensors.len()
-                    )));
-                }
-            };
+                    tensors.len()
+                )));
+            }
+        };
         let outer = encoder.strip_suffix(owner).unwrap_or(&encoder).to_owned();
         let names = Names { layout, encoder, outer };
         Ok(Foreign { origin: origin.to_owned(), tensors, names, used: RefCell::default() })
@@ -190,15 +193,16 @@ impl Foreign {
         Ok(found.to_kind(Kind::Float))
     }
 
-    /// Checks, once all variables were asked for, that nothing that the features hang on was left.
+    /// Checks, once all variables were asked for, that nothing was left that the part's numbers hang on.
     ///
     /// # Errors
     /// [`BadInput`] with the first such key.
-    pub(crate) fn expect_used(&self) -> Result<(), BadInput> {
+    pub(crate) fn expect_used(&self, part: Part) -> Result<(), BadInput> {
         let used = self.used.borrow();
+        let decoder: &[&str] = if part == Part::Encoder { &DECODER } else { &[] };
         let extra = |key: &&String| {
             let name = key.strip_prefix(&self.names.outer).unwrap_or(key);
-            !used.contains(*key) && !NOT_THE_ENCODER.iter().any(|begin| name.starts_with(begin))
+            !used.contains(*key) && !CLASSIFIER.iter().chain(decoder).any(|begin| name.starts_with(begin))
         };
         match self.tensors.keys().find(extra) {
             None => Ok(()),
@@ -227,7 +231,10 @@ pub(crate) fn to_transformers(variables: &NamedTensors, part: Part, patch: Patch
             }
         } else if let Some(attn) = ours.strip_suffix("qkv.bias") {
             for (name, at) in [("q_bias", 0), ("v_bias", 2)] {
-                theirs.insert(names.of(&format!("{attn}{name}")), variable.narrow(0, at * width / 3, width / 3).contiguous());
+                theirs.insert(
+                    names.of(&format!("{attn}{name}")),
+                    variable.narrow(0, at * width / 3, width / 3).contiguous(),
+                );
             }
         } else {
             theirs.insert(names.of(ours), variable.contiguous());

@@ -221,10 +221,7 @@ fn tensors_of(file: &SafeTensors) -> Result<NamedTensors, TrainError> {
 
 /// The header without its checksum, and the tensors in the order of their bytes: widest elements first, as safetensors
 /// wants for alignment, then by name.
-fn lay_out(
-    metadata: BTreeMap<String, String>,
-    tensors: &NamedTensors,
-) -> Result<(Header, Vec<&Tensor>), TrainError> {
+fn lay_out(metadata: BTreeMap<String, String>, tensors: &NamedTensors) -> Result<(Header, Vec<&Tensor>), TrainError> {
     let mut listed = Vec::new();
     for (name, tensor) in tensors {
         let kind = tensor.kind();
