@@ -14,7 +14,10 @@
 //! | `VQ(V)_i`       | [`nn::Targets::Codes`]            | quantised embedding in `[-1, 1]`             |
 //! | `Omega`         | `ClipMask::decoded`               | hidden from the encoder and chosen to decode |
 //!
-//! VideoMAE (arXiv:2203.12602) is the same model with [`DecoderMask::None`] and pixel targets.
+//! VideoMAE (arXiv:2203.12602) is the same model with [`DecoderMask::None`] and pixel targets: on the same weights and mask its
+//! output, loss and gradients are those of transformers' `VideoMAEForPreTraining` (the program's `weights` tests). ImageMAE
+//! (arXiv:2111.06377) is VideoMAE on one frame whose cubes are patches; its own code has a class token, codes of row and
+//! column, a bias between encoder and decoder, and pixels normalised over all three colours at once.
 //!
 //! Letters: B clips, N tokens of a clip, V visible, Q decoded, D width, C values of a target.
 //!
