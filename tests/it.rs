@@ -18,3 +18,4 @@ mod tokenizer_eval;
 mod tokens;
 mod trajectory;
 mod trouble;
+mod weights;
