@@ -12,7 +12,7 @@ pub(crate) enum WeightsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct WeightsImportArgs {
-    /// Folder with model.safetensors and config.json, or a safetensors file.
+    /// Folder with model.safetensors and config.json; or a safetensors file, whose config.json is read where one lies beside it.
     #[arg(long)]
     pub(crate) from: PathBuf,
     /// File to write.

@@ -21,9 +21,10 @@ use crate::weights::{Foreign, Part, config_json, preset_of, to_transformers};
 const SAMPLE_SEED: i64 = 0;
 
 pub(crate) fn import(args: &WeightsImportArgs) -> anyhow::Result<()> {
-    let is_folder = args.from.is_dir();
-    let file = if is_folder { args.from.join("model.safetensors") } else { args.from.clone() };
-    let config = is_folder.then(|| read(&args.from.join("config.json"))).transpose()?;
+    let file = if args.from.is_dir() { args.from.join("model.safetensors") } else { args.from.clone() };
+    let config = file.with_file_name("config.json");
+    // The published code has none.
+    let config = (args.from.is_dir() || config.is_file()).then(|| read(&config)).transpose()?;
     let foreign = Foreign::new(&file.display().to_string(), train::weights::load_foreign(&file)?)?;
     let part = match args.part {
         PartArg::Encoder => Part::Encoder,
