@@ -97,10 +97,7 @@ struct Opened {
 fn open(from: &Path) -> anyhow::Result<Opened> {
     let path = if from.is_dir() { last_checkpoint(from)? } else { from.to_owned() };
     let kind = train::weights::kind(&path);
-    let kind = match kind.as_deref() {
-        Some(kind @ ("checkpoint" | "pretraining")) => kind,
-        _ => "encoder",
-    };
+    let kind = kind.as_deref().filter(|kind| ["checkpoint", "pretraining"].contains(kind)).unwrap_or("encoder");
     let weights = train::weights::load(&path, kind)?;
     let preset = spec::Preset::from_text(&path.display().to_string(), weights.config_toml())?.parse()?;
     let tensors = weights.tensors().iter();
@@ -138,14 +135,14 @@ fn build(preset: &PretrainPreset, clip: &ClipGeometry, part: Part) -> anyhow::Re
     let vs = VarStore::new(Device::Cpu);
     let network = match part {
         Part::Encoder => Network::Encoder(Vit::new(vs.root() / "encoder", preset.model.encoder(), clip.patch())?),
-        Part::Model => Network::Model(Method::check(preset, clip)?.build(&vs.root(), None)?),
+        Part::Model => Network::Model(Box::new(Method::check(preset, clip)?.build(&vs.root(), None)?)),
     };
     Ok((vs, network))
 }
 
 enum Network {
     Encoder(Vit),
-    Model(Model),
+    Model(Box<Model>),
 }
 
 /// A clip of noise, and what a model makes of it: the encoder's tokens, and of a whole model the predictions at the tokens
@@ -168,11 +165,16 @@ fn sample(
         }
         let cubes = Cubes::new(&clip_bthwc, clip.grid(), clip.patch())?;
         let mut sample = NamedTensors::new();
-        match &network {
+        let model = match &network {
             Network::Encoder(vit) => {
                 sample.insert("features_bnd".to_owned(), vit.encode_all(&cubes, Mode::Eval)?);
+                None
             }
-            Network::Model(Model::Lvmae(model, _)) => {
+            Network::Model(model) => Some(&**model),
+        };
+        match model {
+            None => {}
+            Some(Model::Lvmae(model, _)) => {
                 // A tenth is seen and all others are predicted, whatever the preset's masks: transformers has no choice.
                 let n = clip.grid().num_tokens();
                 let order = Tensor::randperm(n, (Kind::Int64, Device::Cpu)).unsqueeze(0);
@@ -185,7 +187,7 @@ fn sample(
                 sample.insert("logits_bqc".to_owned(), said.values_bqc);
                 sample.insert("features_bnd".to_owned(), model.encoder().encode_all(&cubes, Mode::Eval)?);
             }
-            Network::Model(Model::Arvideo(..)) => anyhow::bail!("ARVideo has no counterpart in transformers"),
+            Some(Model::Arvideo(..)) => anyhow::bail!("ARVideo has no counterpart in transformers"),
         }
         sample.insert("clip_bthwc".to_owned(), clip_bthwc.shallow_clone());
         Ok(sample)
