@@ -134,14 +134,17 @@ fn last_checkpoint(run: &Path) -> anyhow::Result<PathBuf> {
 fn build(preset: &PretrainPreset, clip: &ClipGeometry, part: Part) -> anyhow::Result<(VarStore, Network)> {
     let vs = VarStore::new(Device::Cpu);
     let network = match part {
-        Part::Encoder => Network::Encoder(Vit::new(vs.root() / "encoder", preset.model.encoder(), clip.patch())?),
+        Part::Encoder => {
+            let vit = Vit::new(vs.root() / "encoder", preset.model.encoder(), clip.patch())?;
+            Network::Encoder(Box::new(vit))
+        }
         Part::Model => Network::Model(Box::new(Method::check(preset, clip)?.build(&vs.root(), None)?)),
     };
     Ok((vs, network))
 }
 
 enum Network {
-    Encoder(Vit),
+    Encoder(Box<Vit>),
     Model(Box<Model>),
 }
 
