@@ -9,6 +9,7 @@ mod plan;
 mod study;
 mod synth;
 mod tokenizer;
+mod weights;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::study::{StudyArgs, StudyCommand};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
 pub(crate) use self::tokenizer::TokenizerEvalArgs;
+pub(crate) use self::weights::{PartArg, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
 
 /// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
 /// 128-frame clips with it (LVMAE, ARVideo), measure the result.
@@ -65,6 +67,9 @@ pub(crate) enum Command {
     /// Measure a frozen encoder.
     #[command(subcommand)]
     Eval(EvalCommand),
+    /// Exchange weights with other programs.
+    #[command(subcommand)]
+    Weights(WeightsCommand),
     /// Measure memory and time.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -176,6 +181,9 @@ pub(crate) struct PretrainArgs {
     /// Token store of the same clips: needed for codes as targets and for adaptive masks.
     #[arg(long)]
     pub(crate) tokens: Option<PathBuf>,
+    /// Weights to begin with instead of random ones: `encoder.safetensors` of a run, or what `weights import` wrote.
+    #[arg(long, value_name = "WEIGHTS")]
+    pub(crate) init: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -210,6 +218,9 @@ pub(crate) struct ProbeArgs {
     /// Seed of the random encoder beside it and of the intervals.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// See clips otherwise than in pre-training, `--set clip.num_frames=64`: position codes are resampled. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) sets: Vec<String>,
     /// File for the results (default: `eval_<probe>.json` beside the encoder).
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,

@@ -19,6 +19,7 @@ mod provenance;
 mod quantizer;
 mod report;
 mod session;
+mod weights;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

@@ -14,6 +14,11 @@ const BUILTIN: &[(&str, &str)] = &[
     ("lvmae-tiny-128f", include_str!("../presets/lvmae-tiny-128f.toml")),
     ("lvmae-b-128f", include_str!("../presets/lvmae-b-128f.toml")),
     ("arvideo-tiny-128f", include_str!("../presets/arvideo-tiny-128f.toml")),
+    ("imagemae-b", include_str!("../presets/imagemae-b.toml")),
+    ("imagemae-tiny", include_str!("../presets/imagemae-tiny.toml")),
+    ("videomae-b-16f", include_str!("../presets/videomae-b-16f.toml")),
+    ("videomae-s-16f", include_str!("../presets/videomae-s-16f.toml")),
+    ("videomae-tiny-16f", include_str!("../presets/videomae-tiny-16f.toml")),
 ];
 
 /// A tokenizer recipe. Windows of 16 frames (17 under `first_frame`) are cut from the timeline that `[clip]` describes, which is
@@ -87,6 +92,7 @@ pub(crate) fn resolve<T: serde::de::DeserializeOwned>(run: &RunArgs) -> anyhow::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::Method;
 
     #[test]
     fn every_preset_resolves_and_checks() {
@@ -100,8 +106,11 @@ mod tests {
             } else {
                 let preset: PretrainPreset = preset.parse().unwrap();
                 let clip = preset.clip.check().unwrap();
-                preset.augment.check().unwrap().expect_in_register().unwrap();
+                let augment = preset.augment.check().unwrap();
                 preset.train.check().unwrap();
+                if Method::check(&preset, &clip).unwrap().needs_tokens().is_some() {
+                    augment.expect_in_register().unwrap();
+                }
                 match preset.model {
                     ModelConfig::Lvmae(cfg) => drop(cfg.check(clip.grid(), clip.patch()).unwrap()),
                     ModelConfig::Arvideo(cfg) => drop(cfg.check(clip.grid(), clip.patch()).unwrap()),

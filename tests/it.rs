@@ -19,3 +19,4 @@ mod tokenizer_eval;
 mod tokens;
 mod trajectory;
 mod trouble;
+mod weights;

@@ -92,7 +92,7 @@ impl CheckedArvideo {
 
 #[cfg(test)]
 mod tests {
-    use nn::Position;
+    use nn::{FinalNorm, Position};
 
     use super::*;
 
@@ -106,6 +106,7 @@ mod tests {
             position: Position::Flat,
             recompute: Recompute::None,
             drop_path: 0.0,
+            final_norm: FinalNorm::Tokens,
         };
         let decoder = StackConfig { width: 512, depth: 4, heads: 8 };
         ArvideoConfig { encoder, decoder, cluster, keep_share, order: Order::Random, target: Target::Pixels }

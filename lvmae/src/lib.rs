@@ -24,6 +24,10 @@
 //! | MGMAE (arXiv:2308.10794)        | [`EncoderMask::MotionGuided`]  | [`DecoderMask::None`], [`DecoderMask::RunningCell`] |
 //! | EVEREST (arXiv:2211.10636)      | [`EncoderMask::Motion`]        | [`DecoderMask::Motion`]                             |
 //!
+//! VideoMAE's output, loss and gradients are those of transformers' `VideoMAEForPreTraining` on the same weights and mask (the
+//! program's `weights` tests). ImageMAE's own code has a class token, codes of row and column, a bias between encoder and decoder,
+//! and pixels normalised over all three colours at once.
+//!
 //! Letters: B clips, N tokens of a clip, V visible, Q asked, D width, C values of a target.
 //!
 //! Departures and gaps of the text:

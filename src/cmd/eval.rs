@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use eval::{Features, Knn, LinearProbe, Pool, ResultRow, RidgeSearch, Run, Scores, Split, Vote, expect_disjoint, pool};
-use nn::{Cubes, Mode, Vit};
-use serde::Serialize;
-use spec::ClipGeometry;
+use nn::{Cubes, Mode, Vit, VitConfig};
+use serde::{Deserialize, Serialize};
+use spec::{ClipGeometry, ClipSpec};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use video::{Batch, ClipRequest, Loader, VideoError, Views, timeline};
@@ -18,8 +18,10 @@ use crate::cli::{PoolArg, ProbeArgs};
 use crate::clips;
 use crate::exit::{BadInput, Interrupted};
 use crate::labelled::Labelled;
+use crate::presets::PretrainPreset;
 use crate::progress::Progress;
 use crate::session::Session;
+use crate::weights::on_clip;
 
 /// What is put on top of the features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +79,7 @@ impl Probe {
 
 pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::Result<()> {
     let (preset, weights) = load_encoder(&args.encoder)?;
-    let geometry = preset.clip.check()?;
+    let (vit_config, geometry) = on_clips(&preset, &args.sets)?;
     let open = |path| Labelled::of(clips::open_clips(path)?, args.labels.as_deref());
     let (train, test) = (open(&args.train_clips)?, open(&args.test_clips)?);
     if train.classes() != test.classes() || train.classes().len() < 2 {
@@ -96,7 +98,7 @@ pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::
         // The random encoder differs from the trained one in its weights alone.
         tch::manual_seed(args.seed as i64);
         let vs = VarStore::new(session.device);
-        let vit = Vit::new(vs.root() / "encoder", preset.model.encoder(), geometry.patch())?;
+        let vit = Vit::new(vs.root() / "encoder", &vit_config, geometry.patch())?;
         if trained {
             weights.copy_into(&vs)?;
         }
@@ -121,6 +123,25 @@ pub(crate) fn run(probe: Probe, args: &ProbeArgs, session: &Session) -> anyhow::
     std::fs::write(&out, serde_json::to_string_pretty(&results)?).with_context(|| format!("cannot write {out:?}"))?;
     print(&results)?;
     Ok(say(&format!("wrote {}", out.display()))?)
+}
+
+/// The encoder and the clips that it is measured on, where some of `[clip]` is set anew.
+fn on_clips(preset: &PretrainPreset, sets: &[String]) -> anyhow::Result<(VitConfig, ClipGeometry)> {
+    let clip: ClipPart = spec::Preset::from_text("[clip]", &toml::to_string(&ClipPart { clip: preset.clip.clone() })?)?
+        .set(sets)?
+        .parse()?;
+    let (learned, now) = (preset.clip.check()?, clip.clip.check()?);
+    if learned.patch() != now.patch() {
+        return Err(BadInput("clip.patch is part of the encoder and cannot be set for an evaluation".to_owned()).into());
+    }
+    let vit = preset.model.encoder();
+    Ok((VitConfig { position: on_clip(vit.position, &learned, &now), ..vit.clone() }, now))
+}
+
+/// The section of a preset that an evaluation may change.
+#[derive(Debug, Serialize, Deserialize)]
+struct ClipPart {
+    clip: ClipSpec,
 }
 
 fn print(results: &Results) -> anyhow::Result<()> {

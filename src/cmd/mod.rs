@@ -14,8 +14,11 @@ mod study;
 mod synth;
 pub(crate) mod tokenizer;
 mod training;
+mod weights;
 
-use crate::cli::{BenchCommand, Command, DataCommand, EvalCommand, StudyCommand, SynthCommand, TokenizerCommand};
+use crate::cli::{
+    BenchCommand, Command, DataCommand, EvalCommand, StudyCommand, SynthCommand, TokenizerCommand, WeightsCommand,
+};
 use crate::exit::BadInput;
 use crate::session::Session;
 
@@ -41,6 +44,8 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Eval(EvalCommand::Linear(args)) => eval::run(eval::Probe::Linear, &args, session),
         Command::Bench(BenchCommand::Memory(args)) => bench::memory::memory(&args, session),
         Command::Bench(BenchCommand::Step(args)) => bench::step::step(&args, session),
+        Command::Weights(WeightsCommand::Import(args)) => weights::import(&args),
+        Command::Weights(WeightsCommand::Export(args)) => weights::export(&args),
         Command::Bench(BenchCommand::Loader(args)) => bench::loader::loader(&args, session),
         Command::Study(StudyCommand::DecoderMasks(args)) => study::decoder_masks(&args, session),
         Command::Study(StudyCommand::Frames(args)) => study::frames(&args, session),

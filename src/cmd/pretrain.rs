@@ -1,6 +1,5 @@
 //! `longvid pretrain`: clips, and the tokens of the same frames, into an encoder.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use lvmae::{CheckedLvmae, Cue};
@@ -22,12 +21,17 @@ use crate::pictures;
 use crate::presets::{self, PretrainPreset};
 use crate::report::picture::Picture;
 use crate::session::Session;
+use crate::weights::Initial;
 
 /// Clips whose masks are drawn, before training and on a schedule.
 const NUM_PICTURES: usize = 2;
 
 pub(crate) fn run(args: &PretrainArgs, session: &Session) -> anyhow::Result<()> {
-    let (preset, config_toml): (PretrainPreset, String) = presets::resolve(&args.run)?;
+    let initial = args.init.as_deref().map(Initial::open).transpose()?;
+    let (preset, config_toml): (PretrainPreset, String) = match &initial {
+        Some(initial) => initial.resolve(&args.run)?,
+        None => presets::resolve(&args.run)?,
+    };
     let setup = Setup::check(&preset)?;
     if args.run.dry_run {
         say(config_toml.trim_end())?;
@@ -35,7 +39,7 @@ pub(crate) fn run(args: &PretrainArgs, session: &Session) -> anyhow::Result<()> 
     }
     let split = setup.plan.split(session.ranks()?.num_ranks())?;
     let room = Room::of(split, Some("model.encoder.recompute"));
-    train_encoder(args, session, (setup, split, &config_toml))
+    train_encoder(args, session, (setup, split, &config_toml, initial))
         .map_err(|err| with_remedy(err, room, session, |sets| try_step(&args.run, session, sets)))
 }
 
@@ -70,7 +74,7 @@ fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result
 fn train_encoder(
     args: &PretrainArgs,
     session: &Session,
-    (setup, split, config_toml): (Setup, BatchSplit, &str),
+    (setup, split, config_toml, initial): (Setup, BatchSplit, &str, Option<Initial>),
 ) -> anyhow::Result<()> {
     let Setup { geometry, augment, method, plan } = setup;
     let ranks = session.ranks()?;
@@ -78,13 +82,17 @@ fn train_encoder(
     let quantizer = method.quantizer(source.tokens.as_deref(), session.device)?;
     let frames_per_clip = geometry.num_frames() as u64;
     let clip_plan = ClipPlan::new(&source, geometry.num_frames() as usize, (plan.seed(), plan.batch()))?;
-    let more_data = BTreeMap::new();
+    let more_data = initial.iter().map(|initial| ("initial weights".to_owned(), initial.id().to_owned())).collect();
     let job = Job { kind: method.kind(), args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip, more_data };
     let run = job.open(session, &source)?;
 
     tch::manual_seed(plan.seed() as i64);
     let vs = VarStore::new(session.device);
     let model = method.build(&vs.root(), quantizer.as_ref().map(Quantizer::num_channels))?;
+    if let Some(initial) = initial {
+        // A resumed run takes its checkpoint's in their place.
+        initial.copy_into(&vs)?;
+    }
     let feed = ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps());
     let (seed, device) = (plan.seed(), session.device);
     let album = Album::open(&run.pictures())?;

@@ -1,4 +1,4 @@
-use nn::{Block, DropPath, Position, StackConfig, Target, VitConfig};
+use nn::{Block, DropPath, FinalNorm, Position, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
 use tch::nn::{Module, VarStore};
 use torch_ext::{Precision, autocast};
@@ -15,7 +15,15 @@ const SIZE: i64 = 4;
 const KEPT: i64 = 2;
 
 fn config(target: Target, recompute: Recompute) -> ArvideoConfig {
-    let encoder = VitConfig { width: 24, depth: 2, heads: 3, position: Position::Separable, recompute, drop_path: 0.0 };
+    let encoder = VitConfig {
+        width: 24,
+        depth: 2,
+        heads: 3,
+        position: Position::Separable,
+        recompute,
+        drop_path: 0.0,
+        final_norm: FinalNorm::Tokens,
+    };
     let decoder = StackConfig { width: 18, depth: 2, heads: 3 };
     ArvideoConfig { encoder, decoder, cluster: CLUSTER, keep_share: 0.5, order: Order::Random, target }
 }

@@ -35,4 +35,4 @@ pub use position::{Position, position_codes};
 pub use regression::{Regression, Target, Targets};
 pub use shape::{expect_kind, expect_shape};
 pub use stack::{Recompute, Stack};
-pub use vit::{Vit, VitConfig};
+pub use vit::{FinalNorm, Vit, VitConfig};

@@ -26,6 +26,18 @@ pub struct VitConfig {
     /// Rate of [`DropPath`] in the last block, at least 0 and below 1; it rises linearly from 0 in the first. 0 in
     /// VideoMAE's pre-training.
     pub drop_path: f64,
+    /// What stands after the last block.
+    pub final_norm: FinalNorm,
+}
+
+/// What stands after the last block of a [`Vit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinalNorm {
+    /// A layer norm of each token, as in all pre-training of the MAE family.
+    Tokens,
+    /// Nothing: VideoMAE's fine-tuned and distilled encoders, whose classifiers norm the mean of the tokens instead.
+    None,
 }
 
 impl VitConfig {
@@ -33,31 +45,32 @@ impl VitConfig {
         StackConfig { width: self.width, depth: self.depth, heads: self.heads }
     }
 
-    /// Checks widths, heads, what is recomputed and what is dropped.
+    /// Checks widths, heads, positions, what is recomputed and what is dropped.
     ///
     /// # Errors
     /// [`NnError::Config`] with the value.
     pub fn check(&self) -> Result<(), NnError> {
         self.stack().check()?;
+        self.position.check()?;
         self.recompute.check()?;
         DropPath::check(self.drop_path)
     }
 }
 
 /// The encoder that all pre-training methods train and all evaluations read: cubes to tokens by one linear map, position
-/// codes, pre-norm blocks, a final norm. No class token, as in VideoMAE.
+/// codes, pre-norm blocks, a final norm where the config has one. No class token, as in VideoMAE.
 ///
 /// It sees the tokens it is given and no others, so masking is a matter of which indices come in.
 #[derive(Debug)]
 pub struct Vit {
     embed: nn::Linear,
     blocks: Stack,
-    norm: nn::LayerNorm,
+    norm: Option<nn::LayerNorm>,
     cfg: VitConfig,
 }
 
 impl Vit {
-    /// Variables `embed`, `blocks.<i>` and `norm` under `p`.
+    /// Variables `embed`, `blocks.<i>` and, with [`FinalNorm::Tokens`], `norm` under `p`.
     ///
     /// # Errors
     /// [`VitConfig::check`].
@@ -66,7 +79,7 @@ impl Vit {
         Ok(Vit {
             embed: init::linear(p / "embed", patch.num_pixels() * 3, cfg.width),
             blocks: Stack::new(p / "blocks", &cfg.stack(), cfg.recompute, cfg.drop_path)?,
-            norm: layer_norm(&(p / "norm"), cfg.width),
+            norm: (cfg.final_norm == FinalNorm::Tokens).then(|| layer_norm(&(p / "norm"), cfg.width)),
             cfg: cfg.clone(),
         })
     }
@@ -93,7 +106,11 @@ impl Vit {
     ) -> Result<Tensor, NnError> {
         let pixels = cubes.normalised(index_bi)?.apply(&self.embed);
         let tokens = pixels + position_codes(self.cfg.position, cubes.grid(), index_bi, self.cfg.width);
-        Ok(self.blocks.forward(tokens, mask_ii, mode)?.apply(&self.norm))
+        let tokens = self.blocks.forward(tokens, mask_ii, mode)?;
+        Ok(match &self.norm {
+            Some(norm) => tokens.apply(norm),
+            None => tokens,
+        })
     }
 
     /// How far each token's embedding, before position codes, is from that of the same place one latent frame earlier:
@@ -153,6 +170,7 @@ mod tests {
             position: Position::Separable,
             recompute: Recompute::None,
             drop_path: 0.0,
+            final_norm: FinalNorm::Tokens,
         };
         let vs = nn::VarStore::new(Device::Cpu);
         let vit = Vit::new(vs.root(), &cfg, patch).unwrap();
@@ -179,7 +197,7 @@ mod tests {
     fn motion_is_the_distance_of_embeddings_one_latent_frame_apart() {
         let (grid, patch) = (Grid { t: 3, h: 1, w: 2 }, Patch { t: 1, h: 2, w: 2 });
         let (position, recompute) = (Position::Separable, Recompute::None);
-        let cfg = VitConfig { width: 6, depth: 1, heads: 1, position, recompute, drop_path: 0.0 };
+        let cfg = VitConfig { width: 6, depth: 1, heads: 1, position, recompute, drop_path: 0.0, final_norm: crate::FinalNorm::Tokens };
         let vs = nn::VarStore::new(Device::Cpu);
         let vit = Vit::new(vs.root(), &cfg, patch).unwrap();
         tch::manual_seed(0);

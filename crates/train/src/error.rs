@@ -132,6 +132,17 @@ pub enum TrainError {
         /// What the reader said.
         source: SafeTensorError,
     },
+    /// A file of `torch.save`, which is a program in Python's own format: it is not run here.
+    #[error(
+        "{path:?} is a pickle of torch.save; convert it, if you trust it, by: python -c \"import sys, torch; from \
+         safetensors.torch import save_file; d = torch.load(sys.argv[1], map_location='cpu', weights_only=False); d = \
+         d.get('model', d.get('module', d)); save_file({{k: v.clone().contiguous() for k, v in d.items()}}, sys.argv[2])\" \
+         IN.pth OUT.safetensors"
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
     /// A safetensors file of another program.
     #[error("{path:?} is a safetensors file, but longvid did not write it; give the file that a run wrote")]
     Foreign {

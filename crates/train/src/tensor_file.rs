@@ -99,8 +99,17 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Copies the tensors into `buffer`, whose content is lost: one that is large enough already saves the time to get
     /// memory.
-    pub(crate) fn copy(label: &Label, tensors: &NamedTensors, mut buffer: Vec<u8>) -> Result<Self, TrainError> {
-        let (header, order) = lay_out(label, tensors)?;
+    pub(crate) fn copy(label: &Label, tensors: &NamedTensors, buffer: Vec<u8>) -> Result<Self, TrainError> {
+        Self::copy_beside(label.to_metadata(), tensors, buffer)
+    }
+
+    /// The same with any metadata, for other programs to read.
+    pub(crate) fn copy_beside(
+        metadata: BTreeMap<String, String>,
+        tensors: &NamedTensors,
+        mut buffer: Vec<u8>,
+    ) -> Result<Self, TrainError> {
+        let (header, order) = lay_out(metadata, tensors)?;
         buffer.resize(order.iter().map(|tensor| num_bytes(tensor)).sum(), 0);
         let mut rest = &mut buffer[..];
         for tensor in order {
@@ -183,21 +192,36 @@ pub(crate) fn read(path: &Path, kind: &str) -> Result<TensorFile, TrainError> {
         return Err(TrainError::OtherKind { path: path.to_owned(), found: label.kind, wanted: kind.to_owned() });
     }
     let file = SafeTensors::deserialize(&bytes).map_err(refuse)?;
-    let tensors = file
-        .iter()
+    Ok(TensorFile { label, tensors: tensors_of(&file)?, checksum })
+}
+
+/// The tensors of another program's file, which has neither our label nor our checksum.
+pub(crate) fn read_foreign(path: &Path) -> Result<NamedTensors, TrainError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| TrainError::Io { doing: "read", path: path.to_owned(), source })?;
+    if PICKLES.iter().any(|start| bytes.starts_with(start)) {
+        return Err(TrainError::Pickle { path: path.to_owned() });
+    }
+    tensors_of(&SafeTensors::deserialize(&bytes).map_err(|source| refusal(path, &bytes, source))?)
+}
+
+/// How files of `torch.save` begin: a zip archive, or before torch 1.6 a pickle of protocol 2.
+const PICKLES: [&[u8]; 2] = [b"PK\x03\x04", b"\x80\x02"];
+
+fn tensors_of(file: &SafeTensors) -> Result<NamedTensors, TrainError> {
+    file.iter()
         .map(|(name, view)| {
             let element = kind_of(view.dtype()).ok_or_else(|| element_type(name, format!("{:?}", view.dtype())))?;
             let size: Vec<i64> = view.shape().iter().map(|n| *n as i64).collect();
             let tensor = Tensor::f_from_data_size(view.data(), &size, element).during("making tensors of a file")?;
             Ok((name.to_owned(), tensor))
         })
-        .collect::<Result<NamedTensors, TrainError>>()?;
-    Ok(TensorFile { label, tensors, checksum })
+        .collect()
 }
 
 /// The header without its checksum, and the tensors in the order of their bytes: widest elements first, as safetensors
 /// wants for alignment, then by name.
-fn lay_out<'a>(label: &Label, tensors: &'a NamedTensors) -> Result<(Header, Vec<&'a Tensor>), TrainError> {
+fn lay_out(metadata: BTreeMap<String, String>, tensors: &NamedTensors) -> Result<(Header, Vec<&Tensor>), TrainError> {
     let mut listed = Vec::new();
     for (name, tensor) in tensors {
         let kind = tensor.kind();
@@ -205,7 +229,7 @@ fn lay_out<'a>(label: &Label, tensors: &'a NamedTensors) -> Result<(Header, Vec<
         listed.push((name, dtype, tensor));
     }
     listed.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-    let mut header = Header { metadata: label.to_metadata(), tensors: BTreeMap::new() };
+    let mut header = Header { metadata, tensors: BTreeMap::new() };
     let mut end = 0;
     for (name, dtype, tensor) in &listed {
         let shape = tensor.size().iter().map(|n| *n as usize).collect();

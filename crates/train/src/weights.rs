@@ -39,6 +39,30 @@ pub fn load(path: &Path, expected_kind: &str) -> Result<Weights, TrainError> {
     Ok(Weights { config_toml: file.label.config_toml, tensors: file.tensors, id: file.checksum })
 }
 
+/// What the weights in a file are of, read without their tensors: `"encoder"`, `"checkpoint"`; `None` where longvid did not
+/// write it.
+pub fn kind(path: &Path) -> Option<String> {
+    tensor_file::peek(path).map(|label| label.kind)
+}
+
+/// Reads the tensors of another program's safetensors file, on the CPU: names and values as they are.
+///
+/// # Errors
+/// [`TrainError::Io`], [`TrainError::Pickle`], [`TrainError::NotSafetensors`], [`TrainError::Truncated`],
+/// [`TrainError::ElementType`].
+pub fn load_foreign(path: &Path) -> Result<NamedTensors, TrainError> {
+    tensor_file::read_foreign(path)
+}
+
+/// Writes tensors for other programs, as Hugging Face's save them (`format = "pt"`).
+///
+/// # Errors
+/// As [`save`].
+pub fn save_foreign(path: &Path, tensors: &NamedTensors) -> Result<(), TrainError> {
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    Snapshot::copy_beside(metadata, tensors, Vec::new())?.stage(path)?.0.publish()
+}
+
 impl Weights {
     /// The resolved preset, TOML.
     pub fn config_toml(&self) -> &str {
@@ -62,6 +86,16 @@ impl Weights {
     /// first one.
     pub fn copy_into(&self, vs: &VarStore) -> Result<(), TrainError> {
         copy_all(&self.tensors, &named(vs))
+    }
+
+    /// Sets every variable of a part of a model, as [`Weights::copy_into`] does all.
+    ///
+    /// * `prefix` - what the part's names begin with: `encoder.`
+    ///
+    /// # Errors
+    /// As [`Weights::copy_into`].
+    pub fn copy_into_part(&self, vs: &VarStore, prefix: &str) -> Result<(), TrainError> {
+        copy_all(&self.tensors, &named(vs).into_iter().filter(|(name, _)| name.starts_with(prefix)).collect())
     }
 }
 
@@ -167,6 +201,29 @@ mod tests {
         let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &x).unwrap();
         std::fs::write(&path, safetensors::serialize([("x", view)], None).unwrap()).unwrap();
         assert!(matches!(load(&path, "encoder"), Err(TrainError::Foreign { .. })));
+    }
+
+    #[test]
+    fn foreign_files_are_written_and_read_as_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let tensors = NamedTensors::from([("a.weight".to_owned(), Tensor::from_slice(&[1.0f32, -2.0]))]);
+        save_foreign(&path, &tensors).unwrap();
+        assert_eq!(load_foreign(&path).unwrap(), tensors);
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
+    }
+
+    #[test]
+    fn a_pickle_is_refused_with_the_line_that_converts_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("checkpoint.pth");
+        for start in [&b"PK\x03\x04rest"[..], b"\x80\x02rest"] {
+            std::fs::write(&path, start).unwrap();
+            let said = load_foreign(&path).unwrap_err().to_string();
+            assert!(said.contains("checkpoint.pth") && said.contains("save_file"), "{said}");
+        }
     }
 
     #[test]

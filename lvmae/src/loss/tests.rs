@@ -1,4 +1,4 @@
-use nn::{Position, Recompute, StackConfig, Target, VitConfig};
+use nn::{FinalNorm, Position, Recompute, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
 use tch::{Device, Kind, nn::VarStore};
 use torch_ext::{Precision, autocast, first_non_finite};
@@ -17,6 +17,7 @@ fn checked(decoder_mask: DecoderMask, target: Target) -> CheckedLvmae {
         position: Position::Separable,
         recompute: Recompute::None,
         drop_path: 0.0,
+        final_norm: FinalNorm::Tokens,
     };
     LvmaeConfig {
         encoder,

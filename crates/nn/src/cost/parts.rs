@@ -140,7 +140,9 @@ fn position_codes(kind: Position, rows: i64, width: i64) -> i64 {
     let interleaved = |width: i64| 24 * rows * width;
     match kind {
         Position::Flat => interleaved(width),
-        Position::Separable => {
+        // The sum so far, and one neighbour's codes on the way to it.
+        Position::FlatOf(_) => 4 * rows * width + interleaved(width),
+        Position::Separable | Position::SeparableOf(_) => {
             let side = width / 6 * 2;
             (4 * rows * (width - side) + interleaved(side)).max(8 * rows * width)
         }
