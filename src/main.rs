@@ -6,8 +6,10 @@ mod album;
 mod cli;
 mod clips;
 mod cmd;
+mod curriculum;
 mod exit;
 mod feed;
+mod frozen;
 mod labelled;
 mod method;
 mod npz;
@@ -18,6 +20,7 @@ mod provenance;
 mod quantizer;
 mod report;
 mod session;
+mod targets;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ mod formats;
 mod interrupted;
 mod killed;
 mod presets;
+mod pretraining;
 mod program;
 mod quantize;
 mod ranks;

@@ -16,7 +16,7 @@ pub struct LvmaeConfig {
     pub encoder_mask: EncoderMask,
     /// Which of those are predicted.
     pub decoder_mask: DecoderMask,
-    /// What is predicted: codes in LVMAE (equation 2), pixels in VideoMAE.
+    /// What is predicted: codes in LVMAE (equation 2), pixels in VideoMAE and, normalised together, in the MAE of images.
     pub target: Target,
 }
 

@@ -14,7 +14,7 @@
 //! | `VQ(V)_i`       | [`nn::Targets::Codes`]            | quantised embedding in `[-1, 1]`             |
 //! | `Omega`         | `ClipMask::decoded`               | hidden from the encoder and chosen to decode |
 //!
-//! VideoMAE (arXiv:2203.12602) is the same model with [`DecoderMask::None`] and pixel targets.
+//! VideoMAE (arXiv:2203.12602) is the same model with [`DecoderMask::None`] and pixel targets; [`nn::Target`] has them all.
 //!
 //! Letters: B clips, N tokens of a clip, V visible, Q decoded, D width, C values of a target.
 //!

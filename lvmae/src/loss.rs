@@ -1,26 +1,25 @@
-use nn::{Cubes, Losses, Mode, NnError, Regression, Targets};
+use nn::{Comparison, Cubes, Losses, Mode, NnError, Targets};
 use tch::Tensor;
 
 use crate::{ClipMask, Lvmae, LvmaeError};
 
 impl Lvmae {
-    /// Mean squared error over the decoded tokens (equations 1 and 2 of the paper); no other token is ever compared.
+    /// The mean error over the decoded tokens (equations 1 and 2 of the paper); no other token is ever compared.
     ///
     /// * `clip_bthwc` - pixels `[B, T, H, W, 3]` u8
     /// * `masks` - one per clip, all of the same counts
     ///
-    /// Terms: `mse`, and `explained` (see [`Regression`]).
+    /// Terms: those of [`Comparison`].
     ///
     /// # Errors
-    /// [`LvmaeError::Nn`] for targets of the other kind, for shapes and failures of libtorch.
-    pub fn loss(&self, clip_bthwc: &Tensor, masks: &[ClipMask], targets: Targets) -> Result<Losses, LvmaeError> {
-        targets.expect(self.checked.config().target)?;
+    /// [`LvmaeError::Nn`] for targets of another kind, for shapes and failures of libtorch.
+    pub fn loss(&self, clip_bthwc: &Tensor, masks: &[ClipMask], targets: &Targets) -> Result<Losses, LvmaeError> {
         let cubes = Cubes::new(clip_bthwc, self.checked.grid(), self.checked.patch())?;
         let (visible_bv, decoded_bq) = self.indices(&cubes, masks)?;
         let predicted = self.forward(&cubes, &visible_bv, &decoded_bq, Mode::Train)?;
-        let Regression { mse, explained, .. } = targets.regress(&cubes, &decoded_bq, &predicted.values_bqc)?;
-        let terms = vec![("mse", mse.detach()), ("explained", explained)];
-        Ok(Losses { terms, total: mse, features: Some(predicted.features_bvd.detach()), codes: None })
+        let target = self.checked.config().target;
+        let Comparison { total, terms, .. } = targets.compare(target, &cubes, &decoded_bq, &predicted.values_bqc)?;
+        Ok(Losses { terms, total, features: Some(predicted.features_bvd.detach()), codes: None })
     }
 
     /// Visible and decoded tokens of a batch, `[B, V]` and `[B, Q]` int64 on the clip's device.

@@ -16,12 +16,13 @@ use train::AdamW;
 use super::training::say;
 use crate::cli::{BenchMemoryArgs, MaskArg, MemoryPointArgs};
 use crate::exit::{BadInput, Interrupted};
-use crate::method::{CODE_WIDTH, Method, PretrainBatch};
+use crate::method::{Method, PretrainBatch};
 use crate::presets::{self, PretrainPreset};
 use crate::progress::Progress;
 use crate::report::memory::{Outcome, Point, memory_chart};
 use crate::report::units::Unit;
 use crate::session::Session;
+use crate::targets::TargetShape;
 
 impl MaskArg {
     fn name(self) -> String {
@@ -122,13 +123,13 @@ pub(crate) fn memory_point(args: &MemoryPointArgs, session: &Session) -> anyhow:
     let device = session.device;
     let (preset, method) = preset(args)?;
     let geometry = preset.clip.check()?;
-    let code_width = method.targets_codes().then_some(CODE_WIDTH);
+    let shape = TargetShape::usual(method.target());
     tch::manual_seed(0);
     let vs = VarStore::new(device);
-    let model = method.build(&vs.root(), code_width)?;
+    let model = method.build(&vs.root(), &shape)?;
     let train = preset.train.check()?;
     let mut optimizer = AdamW::new(&vs, train.adamw())?;
-    let batch = PretrainBatch::noise(&geometry, args.model.batch, code_width, device);
+    let batch = PretrainBatch::noise(&geometry, args.model.batch, &shape, device);
 
     let mut step = || -> anyhow::Result<f64> {
         let began = Instant::now();

@@ -63,6 +63,16 @@ impl Weights {
     pub fn copy_into(&self, vs: &VarStore) -> Result<(), TrainError> {
         copy_all(&self.tensors, &named(vs))
     }
+
+    /// Sets those variables of a model whose names begin with `prefix`; its others stay as they are. Nothing is set unless
+    /// names and shapes all fit.
+    ///
+    /// # Errors
+    /// As [`Weights::copy_into`].
+    pub fn copy_into_part(&self, vs: &VarStore, prefix: &str) -> Result<(), TrainError> {
+        let part = named(vs).into_iter().filter(|(name, _)| name.starts_with(prefix)).collect();
+        copy_all(&self.tensors, &part)
+    }
 }
 
 #[cfg(test)]
@@ -167,6 +177,22 @@ mod tests {
         let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &x).unwrap();
         std::fs::write(&path, safetensors::serialize([("x", view)], None).unwrap()).unwrap();
         assert!(matches!(load(&path, "encoder"), Err(TrainError::Foreign { .. })));
+    }
+
+    #[test]
+    fn a_part_of_a_model_is_set_and_the_rest_stays() {
+        let (_dir, path, _) = saved();
+        let weights = load(&path, "encoder").unwrap();
+        let larger = model(2);
+        nn::linear(larger.root() / "neck", 3, 2, Default::default());
+        let before: NamedTensors = named(&larger).into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+        weights.copy_into_part(&larger, "head.").unwrap();
+        for (name, tensor) in named(&larger) {
+            let want = if name.starts_with("head.") { &weights.tensors()[&name] } else { &before[&name] };
+            assert_eq!(&tensor, want, "{name}");
+        }
+        assert!(weights.copy_into_part(&model(4), "head.").is_err());
+        assert!(matches!(weights.copy_into_part(&larger, "neck."), Err(TrainError::MissingVariable { .. })));
     }
 
     #[test]
