@@ -71,7 +71,7 @@ impl Task for Watch<'_> {
             let line = format!("training waited {stall_secs:.2} s, in place after {all_secs:.2} s (goal: 3 s)");
             writeln!(io::stdout(), "checkpoint of step {}: {line}", step - 1).expect("a terminal or a file");
         }
-        Ok(Loaded { micro_batches: vec![()], wait_secs: 0.0 })
+        Ok(Loaded { micro_batches: vec![()], num_frames: 1, wait_secs: 0.0 })
     }
 
     /// Something with a gradient for every weight that costs next to nothing.

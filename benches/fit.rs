@@ -32,7 +32,6 @@ pub(crate) fn fit<T: Task<Error = TrainError>>(
         ema: None,
         ranks: &Group::alone(),
         run: &run,
-        frames_per_step: 1,
         interrupt: &AtomicBool::new(false),
     };
     let outcome = train::fit(job, task, on_log).expect("training works");

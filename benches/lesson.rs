@@ -26,7 +26,7 @@ impl Lesson {
         let fsq = Fsq::new(&[8, 5, 5, 5]).expect("levels in range");
         let clip_bthwc = pixels([1, geometry.num_frames(), side, side, 3]);
         let codes_bn = Tensor::randint(fsq.codebook_size(), [1, num_tokens], (Kind::Int64, Device::Cpu));
-        let codes_bnc = fsq.values_from_codes(&codes_bn).expect("codes in range");
+        let targets = Targets::Codes(fsq.values_from_codes(&codes_bn).expect("codes in range"));
         let width = fsq.num_channels();
 
         let vs = VarStore::new(Device::Cpu);
@@ -37,7 +37,7 @@ impl Lesson {
                 let priorities_n: Vec<f32> = (0..num_tokens).map(|n| n as f32).collect();
                 Box::new(move |item| {
                     let mask = checked.mask(&cues(&priorities_n), (0, 0, item)).expect("a priority for each token");
-                    model.loss(&clip_bthwc, &[mask], Targets::Codes(&codes_bnc)).expect("shapes that fit")
+                    model.loss(&clip_bthwc, &[mask], &targets).expect("shapes that fit")
                 })
             }
             Model::Arvideo(config) => {
@@ -45,7 +45,7 @@ impl Lesson {
                 let model = Arvideo::new(vs.root(), &checked, width).expect("a model of a checked preset");
                 Box::new(move |item| {
                     let plan = checked.plan((0, 0, item));
-                    model.loss(&clip_bthwc, &[plan], Targets::Codes(&codes_bnc)).expect("shapes that fit")
+                    model.loss(&clip_bthwc, &[plan], &targets).expect("shapes that fit")
                 })
             }
         };

@@ -88,7 +88,7 @@ impl Task for InMemory<'_> {
     type Error = TrainError;
 
     fn next(&mut self, step: u64) -> Result<Loaded<u64>, TrainError> {
-        Ok(Loaded { micro_batches: vec![step], wait_secs: 0.0 })
+        Ok(Loaded { micro_batches: vec![step], num_frames: 1, wait_secs: 0.0 })
     }
 
     fn loss(&mut self, step: &u64) -> Result<Losses, TrainError> {

@@ -11,6 +11,9 @@ use train::TrainConfig;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recipe {
     clip: ClipSpec,
+    /// Steps are measured at one length.
+    #[serde(rename = "curriculum")]
+    _curriculum: IgnoredAny,
     /// Clips are measured as they are.
     #[serde(rename = "augment")]
     _augment: IgnoredAny,

@@ -156,6 +156,9 @@ pub(crate) struct TokenizerEncodeArgs {
     /// cut from it at random, in whole tokens.
     #[arg(long)]
     pub(crate) size_px: Option<i64>,
+    /// Frames of the clips in pre-training (default: the tokenizer's own): timelines are sampled and filled up for them.
+    #[arg(long)]
+    pub(crate) num_frames: Option<i64>,
 }
 
 #[derive(Debug, Args)]
@@ -178,9 +181,13 @@ pub(crate) struct TokenizerReconstructArgs {
 pub(crate) struct PretrainArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
-    /// Token store of the same clips: needed for codes as targets and for adaptive masks.
+    /// Token store of the same clips: codes as targets, and priorities for adaptive masks.
     #[arg(long)]
     pub(crate) tokens: Option<PathBuf>,
+    /// Make both of every clip instead, by this `tokenizer.safetensors`: any augmentation is allowed then, and latents can be
+    /// the target.
+    #[arg(long, conflicts_with = "tokens")]
+    pub(crate) tokenizer: Option<PathBuf>,
     /// Weights to begin with instead of random ones: `encoder.safetensors` of a run, or what `weights import` wrote.
     #[arg(long, value_name = "WEIGHTS")]
     pub(crate) init: Option<PathBuf>,

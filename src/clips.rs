@@ -9,10 +9,11 @@ use rand::seq::SliceRandom as _;
 use spec::{ClipGeometry, Purpose, rng_for};
 use tch::{Device, Tensor};
 use video::{
-    Augment, ClipDraw, ClipRequest, ClipSource, ClipStore, LoadedClip, Loader, LoaderOptions, TokenStore, VideoError,
-    View, timeline,
+    Augment, ClipDraw, ClipRequest, ClipSource, ClipStore, LoadedClip, Loader, LoaderOptions, Segment, TokenStore,
+    VideoError, View, timeline,
 };
 
+use crate::curriculum::FrameCounts;
 use crate::exit::BadInput;
 
 /// Which clips a training step sees: a pure function of the step. Every segment comes once per epoch, in an order and at
@@ -24,14 +25,14 @@ pub(crate) struct ClipPlan {
     pub(crate) seed: u64,
     /// Clips per step.
     pub(crate) batch: u64,
-    /// Frames per clip.
-    pub(crate) num_frames: usize,
+    /// Frames per clip, by step.
+    frame_counts: FrameCounts,
     /// Which of a step's clips are drawn: all, or those of one rank.
     share: Range<usize>,
     /// Clips of the same frames.
     repeats: u64,
-    /// For each segment, where a clip may start.
-    starts: Arc<Vec<Vec<usize>>>,
+    /// For each stage of the frame counts and each segment, where a clip may start.
+    starts: Arc<Vec<Vec<Vec<usize>>>>,
 }
 
 /// One clip of one step.
@@ -54,30 +55,36 @@ impl Draw {
 }
 
 impl ClipPlan {
-    /// Clips of `num_frames` frames (the geometry's own count, or a tokenizer's window) from every segment of a source.
+    /// Clips from every segment of a source.
+    ///
+    /// * `frame_counts` - frames per clip: at most the geometry's own, or a tokenizer's window
     ///
     /// # Errors
     /// [`BadInput`] for a store without segments, or a batch that the repeats do not fill evenly.
-    pub(crate) fn new(source: &ClipSource, num_frames: usize, (seed, batch): (u64, i64)) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        source: &ClipSource,
+        frame_counts: FrameCounts,
+        (seed, batch): (u64, i64),
+    ) -> anyhow::Result<Self> {
         let (store, geometry) = (&source.store, &source.geometry);
         let (batch, repeats) = (batch as u64, u64::from(source.augment.repeats()));
         if !batch.is_multiple_of(repeats) {
             let text = format!("train.batch = {batch} is not a multiple of augment.repeats = {repeats}");
             return Err(BadInput(text).into());
         }
-        let starts: Vec<Vec<usize>> = store
-            .segments()
-            .iter()
-            .map(|segment| {
-                let video = &store.videos()[segment.video as usize];
-                timeline(video, segment, geometry).clip_starts(num_frames, geometry)
-            })
-            .collect();
-        if starts.is_empty() {
+        if store.segments().is_empty() {
             return Err(BadInput(format!("{:?} holds no segment to train on", store.path())).into());
         }
+        let starts_of = |num_frames: usize| -> Vec<Vec<usize>> {
+            let starts = |segment: &Segment| {
+                let video = &store.videos()[segment.video as usize];
+                timeline(video, segment, geometry).clip_starts(num_frames, geometry)
+            };
+            store.segments().iter().map(starts).collect()
+        };
+        let starts = frame_counts.stages().iter().map(|stage| starts_of(stage.num_frames as usize)).collect();
         let share = 0..batch as usize;
-        Ok(ClipPlan { seed, batch, num_frames, share, repeats, starts: Arc::new(starts) })
+        Ok(ClipPlan { seed, batch, frame_counts, share, repeats, starts: Arc::new(starts) })
     }
 
     /// The plan of one rank.
@@ -95,7 +102,8 @@ impl ClipPlan {
     }
 
     fn all_draws(&self, step: u64) -> Vec<Draw> {
-        let num_segments = self.starts.len() as u64;
+        let stage = self.frame_counts.stage_of(step);
+        let num_segments = self.starts[stage].len() as u64;
         let places_per_step = self.batch / self.repeats;
         let first = (step - 1) * places_per_step;
         let mut order: Option<(u64, Vec<usize>)> = None;
@@ -103,24 +111,25 @@ impl ClipPlan {
         for place in first..first + places_per_step {
             let epoch = place / num_segments;
             if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-                let mut segments: Vec<usize> = (0..self.starts.len()).collect();
+                let mut segments: Vec<usize> = (0..num_segments as usize).collect();
                 segments.shuffle(&mut rng_for(self.seed, epoch, 0, Purpose::Shuffle));
                 order = Some((epoch, segments));
             }
             let segment = order.as_ref().map_or(0, |(_, segments)| segments[(place % num_segments) as usize]);
-            draws.extend((0..self.repeats).map(|repeat| self.draw(epoch, segment, repeat)));
+            draws.extend((0..self.repeats).map(|repeat| self.draw(stage, (epoch, segment, repeat))));
         }
         draws
     }
 
     /// One clip of a segment. Its place in the timeline is that of all its repeats.
-    fn draw(&self, epoch: u64, segment: usize, repeat: u64) -> Draw {
-        let starts = &self.starts[segment];
+    fn draw(&self, stage: usize, (epoch, segment, repeat): (u64, usize, u64)) -> Draw {
+        let starts = &self.starts[stage][segment];
+        let num_frames = self.frame_counts.stages()[stage].num_frames as usize;
         let mut rng = rng_for(self.seed, epoch, segment as u64, Purpose::ClipStart);
         let start_frame = starts[rng.random_range(0..starts.len())];
         let item = segment as u64 * self.repeats + repeat;
         let view = View::Drawn(ClipDraw { seed: self.seed, epoch, item });
-        Draw { epoch, item, request: ClipRequest { segment, start_frame, num_frames: self.num_frames, view } }
+        Draw { epoch, item, request: ClipRequest { segment, start_frame, num_frames, view } }
     }
 
     /// Starts loading the clips of `steps`.
@@ -163,6 +172,11 @@ pub(crate) fn pixels(clips: &[LoadedClip], size_px: i64, device: Device) -> Tens
     Tensor::stack(&clips, 0).to_device(device)
 }
 
+/// Frames of a batch of clips `[B, T, S, S, 3]`.
+pub(crate) fn num_frames(clip_bthwc: &Tensor) -> u64 {
+    clip_bthwc.size()[..2].iter().product::<i64>() as u64
+}
+
 /// Codes of clips: `[B, N]` int64; `None` without a token store.
 pub(crate) fn codes(clips: &[LoadedClip], device: Device) -> Option<Tensor> {
     let clips: Option<Vec<Tensor>> = clips
@@ -178,11 +192,17 @@ pub(crate) fn codes(clips: &[LoadedClip], device: Device) -> Option<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::curriculum::CurriculumConfig;
 
     /// Three segments, the second long enough for clips to start at 0, 2, 4 and so on.
     fn plan(batch: u64, repeats: u64) -> ClipPlan {
-        let starts = Arc::new(vec![vec![0], (0..200).step_by(2).collect(), vec![0]]);
-        ClipPlan { seed: 7, batch, num_frames: 16, share: 0..batch as usize, repeats, starts }
+        staged(FrameCounts::constant(16), (batch, repeats))
+    }
+
+    fn staged(frame_counts: FrameCounts, (batch, repeats): (u64, u64)) -> ClipPlan {
+        let starts = vec![vec![0], (0..200).step_by(2).collect(), vec![0]];
+        let starts = Arc::new(vec![starts; frame_counts.stages().len()]);
+        ClipPlan { seed: 7, batch, frame_counts, share: 0..batch as usize, repeats, starts }
     }
 
     #[test]
@@ -207,6 +227,23 @@ mod tests {
         for step in 1..10 {
             let of = |share| plan(6, 1).of_rank(share).draws(step);
             assert_eq!([of(0..2), of(2..4), of(4..6)].concat(), plan(6, 1).draws(step));
+        }
+    }
+
+    #[test]
+    fn a_stage_changes_the_frames_of_clips_and_not_which_clips_come() {
+        let stages = r#"{"kind":"frames","stages":[{"from_step":1,"num_frames":8},{"from_step":4,"num_frames":16}]}"#;
+        let config: CurriculumConfig = serde_json::from_str(stages).unwrap();
+        let counts = config.check((16, spec::Patch { t: 2, h: 8, w: 8 }), 9).unwrap();
+        let (plan, constant) = (staged(counts, (2, 1)), plan(2, 1));
+        for step in 1..=9 {
+            for (draw, usual) in plan.draws(step).into_iter().zip(constant.draws(step)) {
+                assert_eq!(draw.request.num_frames, if step < 4 { 8 } else { 16 });
+                assert_eq!(
+                    (draw.epoch, draw.item, draw.request.segment),
+                    (usual.epoch, usual.item, usual.request.segment)
+                );
+            }
         }
     }
 

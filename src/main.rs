@@ -6,8 +6,10 @@ mod album;
 mod cli;
 mod clips;
 mod cmd;
+mod curriculum;
 mod exit;
 mod feed;
+mod frozen;
 mod labelled;
 mod method;
 mod npz;
@@ -19,6 +21,7 @@ mod provenance;
 mod quantizer;
 mod report;
 mod session;
+mod targets;
 mod weights;
 
 use std::io::{IsTerminal as _, Write as _};

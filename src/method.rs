@@ -7,16 +7,11 @@ use rand::RngExt as _;
 use spec::{ClipGeometry, Purpose, rng_for};
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
-use vector_quantize::Quantizer;
-use video::{Flow, LoadedClip, TokenStore};
+use video::{Flow, LoadedClip};
 
 use crate::clips::{self, Draw};
-use crate::exit::BadInput;
 use crate::presets::{ModelConfig, PretrainPreset};
-use crate::quantizer;
-
-/// As wide as codes come in our presets: what a measurement without a token store takes. One layer of the head hangs on it.
-pub(crate) const CODE_WIDTH: i64 = 6;
+use crate::targets::{Made, TargetMaker, TargetShape};
 
 /// A checked method without its weights.
 #[derive(Clone, Debug)]
@@ -37,9 +32,9 @@ pub(crate) enum Model {
 pub(crate) struct PretrainBatch {
     /// Pixels `[B, T, S, S, 3]` u8.
     pub(crate) clip_bthwc: Tensor,
-    /// Quantised embedding of each token, `[B, N, C]`, where codes are the target.
-    pub(crate) codes_bnc: Option<Tensor>,
-    /// Priority of each token, one list per clip; empty without a token store.
+    /// What is predicted.
+    pub(crate) targets: Targets,
+    /// Priority of each token, one list per clip; empty without tokens.
     pub(crate) priorities_bn: Vec<Vec<f32>>,
     /// Optical flow of each clip; empty where no mask looks at it.
     pub(crate) flows: Vec<Flow>,
@@ -63,20 +58,21 @@ impl Method {
         }
     }
 
-    /// Whether the tokenizer's codes are regressed, not pixels.
-    pub(crate) fn targets_codes(&self) -> bool {
+    /// What is predicted of a token.
+    pub(crate) fn target(&self) -> Target {
         match self {
-            Method::Lvmae(checked) => checked.config().target == Target::Codes,
-            Method::Arvideo(checked) => checked.config().target == Target::Codes,
+            Method::Lvmae(checked) => checked.config().target,
+            Method::Arvideo(checked) => checked.config().target,
         }
     }
 
-    /// What the method needs a token store for; `None` when pixels are enough.
+    /// What the method needs a tokenizer's tokens for; `None` when pixels are enough.
     pub(crate) fn needs_tokens(&self) -> Option<&'static str> {
         let adaptive = |checked: &CheckedLvmae| matches!(checked.config().decoder_mask, DecoderMask::Adaptive { .. });
-        match self {
-            _ if self.targets_codes() => Some("codes as targets"),
-            Method::Lvmae(checked) if adaptive(checked) => Some("priorities for its adaptive mask"),
+        match (self.target(), self) {
+            (Target::Codes | Target::Factored, _) => Some("codes as targets"),
+            (Target::Latents, _) => Some("latents as targets"),
+            (_, Method::Lvmae(checked)) if adaptive(checked) => Some("priorities for its adaptive mask"),
             _ => None,
         }
     }
@@ -86,34 +82,14 @@ impl Method {
         matches!(self, Method::Lvmae(checked) if checked.needs(Cue::Flow))
     }
 
-    /// The quantizer that turns codes into targets; `None` for pixel targets.
-    ///
-    /// # Errors
-    /// [`BadInput`] when the method needs tokens and there are none, or their quantizer is not known here.
-    pub(crate) fn quantizer(&self, tokens: Option<&TokenStore>, device: Device) -> anyhow::Result<Option<Quantizer>> {
-        match (self.needs_tokens(), tokens) {
-            (Some(what), None) => Err(BadInput(format!(
-                "this preset needs {what}: make them with `longvid tokenizer encode` and give them with --tokens"
-            ))
-            .into()),
-            (_, Some(tokens)) if self.targets_codes() => quantizer::of_tokens(tokens, device).map(Some),
-            _ => Ok(None),
-        }
-    }
-
     /// The model with fresh weights under `path`, drawn from libtorch's generator.
-    ///
-    /// * `code_width` - values of a code's embedding; `None` for pixel targets
-    pub(crate) fn build(&self, path: &Path, code_width: Option<i64>) -> anyhow::Result<Model> {
-        let pixels = |patch: spec::Patch| patch.num_pixels() * 3;
+    pub(crate) fn build(&self, path: &Path, shape: &TargetShape) -> anyhow::Result<Model> {
         Ok(match self {
             Method::Lvmae(checked) => {
-                let width = code_width.unwrap_or_else(|| pixels(checked.patch()));
-                Model::Lvmae(Lvmae::new(path, checked, width)?, checked.clone())
+                Model::Lvmae(Lvmae::new(path, checked, shape.head_width(checked.patch()))?, checked.clone())
             }
             Method::Arvideo(checked) => {
-                let width = code_width.unwrap_or_else(|| pixels(checked.patch()));
-                Model::Arvideo(Arvideo::new(path, checked, width)?, checked.clone())
+                Model::Arvideo(Arvideo::new(path, checked, shape.head_width(checked.patch()))?, checked.clone())
             }
         })
     }
@@ -142,7 +118,7 @@ impl Model {
     /// * `seed` - run seed; masks and orders follow from it and the batch's items
     pub(crate) fn loss(&self, batch: &PretrainBatch, seed: u64) -> anyhow::Result<Losses> {
         let clip = &batch.clip_bthwc;
-        let targets = batch.codes_bnc.as_ref().map_or(Targets::Pixels, Targets::Codes);
+        let targets = &batch.targets;
         match self {
             Model::Lvmae(model, checked) => {
                 let masks = batch.masks((model, checked), seed)?;
@@ -155,6 +131,22 @@ impl Model {
             }
         }
     }
+
+    /// The same weights on the grid of a method that differs in nothing else.
+    pub(crate) fn change_grid(&mut self, method: &Method) -> anyhow::Result<()> {
+        match (self, method) {
+            (Model::Lvmae(model, checked), Method::Lvmae(other)) => {
+                model.change_grid(other.grid())?;
+                *checked = other.clone();
+            }
+            (Model::Arvideo(model, checked), Method::Arvideo(other)) => {
+                model.change_grid(other.grid())?;
+                *checked = other.clone();
+            }
+            _ => anyhow::bail!("a model does not become one of another method"),
+        }
+        Ok(())
+    }
 }
 
 impl PretrainBatch {
@@ -164,33 +156,22 @@ impl PretrainBatch {
     pub(crate) fn new(
         loaded: &[LoadedClip],
         draws: &[Draw],
-        quantizer: Option<&Quantizer>,
+        maker: &TargetMaker,
         (size_px, device): (i64, Device),
     ) -> anyhow::Result<Self> {
-        let codes_bnc = match (quantizer, clips::codes(loaded, device)) {
-            (Some(quantizer), Some(codes_bn)) => Some(quantizer.values_from_codes(&codes_bn)?),
-            _ => None,
-        };
-        let priorities = |clip: &LoadedClip| clip.tokens.as_ref().map(|tokens| tokens.priorities.clone());
-        Ok(PretrainBatch {
-            clip_bthwc: clips::pixels(loaded, size_px, device),
-            codes_bnc,
-            priorities_bn: loaded.iter().filter_map(priorities).collect(),
-            flows: loaded.iter().filter_map(|clip| clip.flow.clone()).collect(),
-            draws: draws.to_vec(),
-        })
+        let clip_bthwc = clips::pixels(loaded, size_px, device);
+        let Made { targets, priorities_bn } = maker.make(loaded, &clip_bthwc)?;
+        let flows = loaded.iter().filter_map(|clip| clip.flow.clone()).collect();
+        Ok(PretrainBatch { clip_bthwc, targets, priorities_bn, flows, draws: draws.to_vec() })
     }
 
     /// Noise in the shape of a batch.
-    ///
-    /// * `code_width` - values of a code's embedding; `None` without codes
-    pub(crate) fn noise(clip: &ClipGeometry, num_clips: i64, code_width: Option<i64>, device: Device) -> Self {
+    pub(crate) fn noise(clip: &ClipGeometry, num_clips: i64, shape: &TargetShape, device: Device) -> Self {
         let (t, side, n) = (clip.num_frames(), clip.size_px(), clip.grid().num_tokens());
-        let codes = |width| Tensor::rand([num_clips, n, width], (Kind::Float, device)) * 2 - 1;
         let mut rng = rng_for(0, 0, 0, Purpose::Eval);
         PretrainBatch {
             clip_bthwc: Tensor::randint(256, [num_clips, t, side, side, 3], (Kind::Uint8, device)),
-            codes_bnc: code_width.map(codes),
+            targets: shape.noise([num_clips, n], device),
             priorities_bn: (0..num_clips).map(|_| (0..n).map(|_| rng.random()).collect()).collect(),
             flows: (0..num_clips).map(|_| Flow::noise(clip, &mut rng)).collect(),
             draws: (0..num_clips as usize).map(|segment| Draw::centre(segment, t as usize)).collect(),

@@ -6,7 +6,8 @@ use serde::Serialize;
 use spec::ClipGeometry;
 use train::{EmaConfig, TrainPlan};
 
-use crate::method::{CODE_WIDTH, Method};
+use crate::method::Method;
+use crate::targets::TargetShape;
 
 /// Bytes of a parameter, of its gradient, of each of its moments and of its average.
 const PARAMETER_BYTES: i64 = 4;
@@ -57,15 +58,15 @@ impl Planned {
         clips: Clips,
         computing: Computing,
     ) -> Self {
-        let code_width = method.targets_codes().then_some(CODE_WIDTH);
-        let target_width = code_width.unwrap_or(geometry.patch().num_pixels() * 3);
+        let shape = TargetShape::usual(method.target());
+        let target_width = shape.head_width(geometry.patch());
         let step = match method {
             Method::Lvmae(checked) => checked.cost(clips.at_once, target_width, computing),
             Method::Arvideo(checked) => checked.cost(clips.at_once, target_width, computing),
         };
         let weights = PARAMETER_BYTES * step.num_parameters;
         let frames = geometry.num_frames() * geometry.size_px() * geometry.size_px() * 3;
-        let codes = 4 * geometry.grid().num_tokens() * code_width.unwrap_or(0);
+        let codes = geometry.grid().num_tokens() * shape.data_bytes();
         let base = Base {
             weights,
             gradients: weights,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use spec::{ClipSpec, Preset};
 
 use crate::cli::RunArgs;
+use crate::curriculum::CurriculumConfig;
 
 /// Name and text of every preset that comes with the program.
 const BUILTIN: &[(&str, &str)] = &[
@@ -42,6 +43,8 @@ pub(crate) struct TokenizerPreset {
 pub(crate) struct PretrainPreset {
     /// The clip that the encoder sees.
     pub(crate) clip: ClipSpec,
+    /// How many of its frames at which step.
+    pub(crate) curriculum: CurriculumConfig,
     /// How training clips are varied.
     pub(crate) augment: video::AugmentConfig,
     /// The method.

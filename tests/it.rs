@@ -12,6 +12,7 @@ mod interrupted;
 mod killed;
 mod plan;
 mod presets;
+mod pretraining;
 mod program;
 mod quantize;
 mod ranks;

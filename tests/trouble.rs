@@ -66,7 +66,7 @@ fn a_loss_that_is_not_a_number_is_told_in_one_line_and_its_batch_kept() {
     let clip_bthwc = batch.tensor("clip_bthwc").expect("pixels");
     assert_eq!(clip_bthwc.shape(), [2, 32, 32, 32, 3]);
     assert!(clip_bthwc.data().iter().any(|value| *value != clip_bthwc.data()[0]), "pixels of one colour");
-    assert_eq!(batch.tensor("codes_bnc").expect("codes").shape()[..2], [2, 16 * 4 * 4]);
+    assert_eq!(batch.tensor("targets_bnc").expect("codes").shape()[..2], [2, 16 * 4 * 4]);
 
     // As the line proposes; what is left out is counted over resumes.
     let skip = |at_most: u32| format!(r#"{hot} --resume --set train.non_finite={{kind="skip",at_most={at_most}}}"#);

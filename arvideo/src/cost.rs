@@ -1,5 +1,5 @@
 use nn::cost::{Computing, Part, Reading, StepCost, Tokens, bridge, cross_blocks, loss};
-use nn::{Recompute, Target};
+use nn::Recompute;
 use torch_ext::Precision;
 
 use crate::CheckedArvideo;
@@ -17,10 +17,10 @@ impl CheckedArvideo {
         let tokens = |per_clip| Tokens { clips: num_clips, per_clip };
         let num_blocks = self.clusters().count() as i64 - 1;
         let [read, asked] = [self.num_kept(), self.clusters().size()].map(|size| tokens(num_blocks * size as i64));
-        let target_bytes = match cfg.target {
+        let target_bytes = match cfg.target.pixel_norm() {
             // Pixels, the same less their mean, and over their deviation.
-            Target::Pixels => 3 * 4 * asked.rows() * cube_values,
-            Target::Codes => 4 * asked.rows() * target_width,
+            Some(_) => 3 * 4 * asked.rows() * cube_values,
+            None => 4 * asked.rows() * target_width,
         };
 
         let mask_values = read.per_clip * read.per_clip;

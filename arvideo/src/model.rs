@@ -6,6 +6,7 @@ use nn::{
     CrossBlock, Cubes, Mode, NnError, Recompute, Vit, additive_mask, init, layer_norm, mask_in_precision,
     position_codes,
 };
+use spec::Grid;
 use tch::nn::{LayerNorm, Linear, Path};
 use tch::{Device, Kind, Tensor};
 
@@ -39,7 +40,7 @@ pub struct Arvideo {
 pub struct Predictions {
     /// Token indices `[B, Q]` int64: all clusters but the first, in each clip's own order.
     pub tokens_bq: Tensor,
-    /// Codes, or normalised pixels, `[B, Q, C]`.
+    /// What is predicted of them, `[B, Q, C]`: values, or the logits of levels.
     pub values_bqc: Tensor,
     /// The encoder's tokens, `[B, I, D]`.
     pub features_bid: Tensor,
@@ -48,7 +49,7 @@ pub struct Predictions {
 impl Arvideo {
     /// Variables `encoder`, `to_decoder`, `query`, `decoder.<i>`, `norm` and `head` under `p`.
     ///
-    /// * `target_width` - values of one target: the width of a code, or pixels times colours of a cube
+    /// * `target_width` - values of one target: the width of a code, the sum of its levels, or pixels times colours of a cube
     ///
     /// # Errors
     /// [`ArvideoError::Nn`].
@@ -78,6 +79,19 @@ impl Arvideo {
     /// The ViT that is kept after pre-training.
     pub fn encoder(&self) -> &Vit {
         &self.encoder
+    }
+
+    /// The same weights for clips of another size: no variable depends on it, since position codes are computed.
+    ///
+    /// # Errors
+    /// What the settings' [`check`](crate::ArvideoConfig::check) says of the grid; [`ArvideoError::Nn`].
+    pub fn change_grid(&mut self, grid: Grid) -> Result<(), ArvideoError> {
+        let checked = self.checked.config().check(grid, self.checked.patch())?;
+        self.num_blocks = checked.clusters().count() as i64 - 1;
+        let kept = checked.num_kept() as i64;
+        self.encoder_mask_ii = block_causal(0..self.num_blocks, [kept, kept], self.encoder_mask_ii.device())?;
+        self.checked = checked;
+        Ok(())
     }
 
     /// Predicts every cluster but the first of each clip from those before it.

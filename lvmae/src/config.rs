@@ -17,7 +17,7 @@ pub struct LvmaeConfig {
     pub encoder_mask: EncoderMask,
     /// Where the decoder is asked.
     pub decoder_mask: DecoderMask,
-    /// What is predicted: codes in LVMAE (equation 2), pixels in VideoMAE.
+    /// What is predicted: codes in LVMAE (equation 2), pixels in VideoMAE and, normalised together, in the MAE of images.
     pub target: Target,
 }
 

@@ -1,4 +1,3 @@
-use nn::Target;
 use nn::cost::{Computing, StepCost, Tokens, block, bridge, loss, stack};
 
 use crate::CheckedLvmae;
@@ -15,10 +14,10 @@ impl CheckedLvmae {
         let tokens = |per_clip| Tokens { clips: num_clips, per_clip };
         let (visible, asked) = (tokens(self.num_visible()).rows(), tokens(self.num_asked()).rows());
         let both = tokens(self.num_visible() + self.num_asked());
-        let target_bytes = match cfg.target {
+        let target_bytes = match cfg.target.pixel_norm() {
             // Pixels, the same less their mean, and over their deviation.
-            Target::Pixels => 3 * 4 * asked * cube_values,
-            Target::Codes => 4 * asked * target_width,
+            Some(_) => 3 * 4 * asked * cube_values,
+            None => 4 * asked * target_width,
         };
 
         let mut parts = encoder.parts(tokens(self.num_visible()), cube_values, computing);
@@ -52,7 +51,7 @@ mod tests {
             decoder: StackConfig { width: decoder[0], depth: decoder[1], heads: decoder[2] },
             encoder_mask: EncoderMask::Tube { hidden_share: 0.9 },
             decoder_mask: DecoderMask::None {},
-            target: Target::Pixels,
+            target: nn::Target::Pixels,
         }
     }
 

@@ -1,6 +1,7 @@
 use std::borrow::Borrow;
 
 use nn::{Cubes, During as _, Mode, NnError, Stack, Vit, expect_shape, init, layer_norm, position_codes};
+use spec::Grid;
 use tch::Tensor;
 use tch::nn::{LayerNorm, Linear, Path};
 
@@ -26,14 +27,14 @@ pub struct Lvmae {
 pub struct Predictions {
     /// The encoder's tokens at the visible places, `[B, V, D]`.
     pub features_bvd: Tensor,
-    /// Codes, or normalised pixels, at the asked places, `[B, Q, C]`.
+    /// What is predicted at the asked places, `[B, Q, C]`: values, or the logits of levels.
     pub values_bqc: Tensor,
 }
 
 impl Lvmae {
     /// Variables `encoder`, `to_decoder`, `query`, `decoder.<i>`, `norm` and `head` under `p`.
     ///
-    /// * `target_width` - values of one target: the width of a code, or pixels times colours of a cube
+    /// * `target_width` - values of one target: the width of a code, the sum of its levels, or pixels times colours of a cube
     ///
     /// # Errors
     /// [`LvmaeError::Nn`].
@@ -54,6 +55,15 @@ impl Lvmae {
     /// The ViT that is kept after pre-training.
     pub fn encoder(&self) -> &Vit {
         &self.encoder
+    }
+
+    /// The same weights for clips of another size: no variable depends on it, since position codes are computed.
+    ///
+    /// # Errors
+    /// What the settings' [`check`](crate::LvmaeConfig::check) says of the grid.
+    pub fn change_grid(&mut self, grid: Grid) -> Result<(), LvmaeError> {
+        self.checked = self.checked.config().check(grid, self.checked.patch())?;
+        Ok(())
     }
 
     /// Motion of each token by the model's own patch embeddings, one list of `N` per clip, without gradient: the cue of

@@ -4,7 +4,6 @@ mod critics;
 mod draw;
 mod encode;
 mod eval;
-mod frozen;
 mod train;
 
 use anyhow::Context as _;
@@ -12,17 +11,17 @@ use anyhow::Context as _;
 use self::draw::{Artist, Sketch, spread};
 pub(crate) use self::encode::encode;
 pub(crate) use self::eval::eval;
-use self::frozen::Frozen;
 pub(crate) use self::train::train;
 use super::training::say;
 use crate::album::Album;
 use crate::cli::TokenizerReconstructArgs;
 use crate::clips;
+use crate::frozen::Frozen;
 use crate::session::Session;
 
 pub(crate) fn reconstruct(args: &TokenizerReconstructArgs, session: &Session) -> anyhow::Result<()> {
     let store = clips::open_clips(&args.clips)?;
-    let frozen = Frozen::load(&args.tokenizer, None, session.device)?;
+    let frozen = Frozen::load(&args.tokenizer, session.device)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {:?}", args.out))?;
     let album = &mut Album::open(&args.out)?;
     let Frozen { model, geometry, keep_ratio, .. } = &frozen;

@@ -30,8 +30,6 @@ pub(crate) struct Job<'a> {
     pub(crate) plan: &'a TrainPlan,
     /// The processes that train together.
     pub(crate) ranks: &'a Group,
-    /// Frames in one clip.
-    pub(crate) frames_per_clip: u64,
     /// What the run's numbers come from beside clips and tokens: content hashes by what they are to the run.
     pub(crate) more_data: BTreeMap<String, String>,
 }
@@ -109,7 +107,6 @@ impl Job<'_> {
             ema: ema.as_mut(),
             ranks: self.ranks,
             run,
-            frames_per_step: self.plan.batch() as u64 * self.frames_per_clip,
             interrupt: &session.interrupt,
         };
         let task_name = format!("training {}", self.kind);
@@ -155,7 +152,7 @@ fn note(log: &StepLog) -> String {
 }
 
 /// A line on stderr, for people. Nothing sensible is left to do when stderr is closed.
-fn tell(text: &str) {
+pub(crate) fn tell(text: &str) {
     writeln!(std::io::stderr(), "{text}").ok();
 }
 

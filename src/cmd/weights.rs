@@ -15,6 +15,7 @@ use crate::cli::{PartArg, WeightsExportArgs, WeightsImportArgs};
 use crate::exit::BadInput;
 use crate::method::{Method, Model};
 use crate::presets::PretrainPreset;
+use crate::targets::TargetShape;
 use crate::weights::{Foreign, Part, config_json, preset_of, to_transformers};
 
 /// Seed of the sample's noise and of what it hides.
@@ -138,7 +139,7 @@ fn build(preset: &PretrainPreset, clip: &ClipGeometry, part: Part) -> anyhow::Re
             let vit = Vit::new(vs.root() / "encoder", preset.model.encoder(), clip.patch())?;
             Network::Encoder(Box::new(vit))
         }
-        Part::Model => Network::Model(Box::new(Method::check(preset, clip)?.build(&vs.root(), None)?)),
+        Part::Model => Network::Model(Box::new(Method::check(preset, clip)?.build(&vs.root(), &TargetShape::Pixels)?)),
     };
     Ok((vs, network))
 }

@@ -77,7 +77,7 @@ fn is_as_transformers(name: &str, config: &str) {
     assert!(apart(&said.features_bvd, &rest["output.features_bvd"]) < 1e-5);
     assert!(apart(&said.values_bqc, &rest["output.logits_bqc"]) < 1e-5);
 
-    let Losses { total, .. } = model.loss(&rest["input.clip_bthwc"], &masks, Targets::Pixels).unwrap();
+    let Losses { total, .. } = model.loss(&rest["input.clip_bthwc"], &masks, &Targets::Pixels).unwrap();
     assert!(apart(&total.view(1), &rest["output.loss"]) < 1e-5);
     total.f_backward().unwrap();
     let gradients: NamedTensors = train::named(&vs).into_iter().map(|(name, v)| (name, v.grad())).collect();

@@ -15,6 +15,8 @@ const CHUNK_PIXELS: i64 = 2 * WINDOW_FRAMES * 224 * 224;
 pub struct Tokens {
     /// Codes of all tokens, none set to 0, `[B, N]` int64 in `0..K`.
     pub codes: Tensor,
+    /// What the encoder says of all tokens before they are quantized, `[B, N, D]` f32.
+    pub latents: Tensor,
     /// How far each token moved since the latent frame before, `[B, N]` f32, at least 0. Comparable within a clip; the
     /// scale is the scorer's own.
     pub priorities: Tensor,
@@ -103,16 +105,21 @@ impl Tokenizer {
     pub(crate) fn encode(&self, clip_bthwc: &Tensor, passage: Passage) -> Result<Tokens, TokenizerError> {
         self.expect_clip(clip_bthwc, passage.long)?;
         tch::no_grad(|| {
-            let (mut codes, mut clues) = (Vec::new(), Vec::new());
+            let (mut codes, mut latents, mut clues) = (Vec::new(), Vec::new(), Vec::new());
             for group in self.groups(clip_bthwc, passage)? {
-                let (latents, clues_of) = self.seen(&group, passage)?;
-                codes.push(self.quantizer.quantize(&latents)?.codes);
+                let (latents_of, clues_of) = self.seen(&group, passage)?;
+                codes.push(self.quantizer.quantize(&latents_of)?.codes);
+                latents.push(latents_of);
                 clues.push(clues_of);
             }
             let num_clips = clip_bthwc.size()[0];
             let scores = self.scorer.scores(&side_by_side(&clues, num_clips)?)?;
-            let flat = |tokens: &Tensor| tokens.f_flatten(1, -1).during("joining windows");
-            Ok(Tokens { codes: flat(&side_by_side(&codes, num_clips)?)?, priorities: flat(&scores)? })
+            let flat = |tokens: &Tensor| tokens.f_flatten(1, 3).during("joining windows");
+            Ok(Tokens {
+                codes: flat(&side_by_side(&codes, num_clips)?)?,
+                latents: flat(&side_by_side(&latents, num_clips)?)?,
+                priorities: flat(&scores)?,
+            })
         })
     }
 

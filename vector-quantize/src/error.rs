@@ -49,6 +49,11 @@ pub enum VqError {
         /// Of what, and what to write instead.
         reason: &'static str,
     },
+    /// Levels were asked of codes that are entries of a learned codebook, or of the stages of a residual.
+    #[error(
+        "codes of a learned codebook or of a residual have no levels channel by channel: only those of fsq and lfq do"
+    )]
+    NoLevelsOfCodes,
     /// The last axis of the input is not one value per channel.
     #[error("the input has shape {got:?}; its last axis must be {want}, one value per channel")]
     Width {

@@ -1,7 +1,7 @@
 use tch::nn::{Path, VarStore};
 use tch::{Kind, Tensor};
 
-use crate::codes::during;
+use crate::codes::{during, expect_codes, to_digits};
 use crate::{CheckedQuantizer, Fsq, Lfq, QuantizerConfig, Residual, Share, Statistics, Vq, VqError};
 
 /// What a quantizer makes of vectors.
@@ -115,6 +115,31 @@ impl Quantizer {
             Quantizer::Vq(vq) => vq.values_from_codes(codes),
             Quantizer::Residual(residual) => residual.values_from_codes(codes),
         }
+    }
+
+    /// Levels of each channel, D of them, where a code is nothing but the level of each channel: FSQ's own, 2 for each bit of
+    /// LFQ. `None` for learned codebooks and residuals.
+    pub fn levels(&self) -> Option<Vec<i64>> {
+        match self {
+            Quantizer::Fsq(fsq) => Some(fsq.levels().to_vec()),
+            Quantizer::Lfq(lfq) => Some(vec![2; lfq.num_channels() as usize]),
+            Quantizer::Vq(_) | Quantizer::Residual(_) => None,
+        }
+    }
+
+    /// The level of each channel that codes stand for, as [`Quantizer::levels`] counts them.
+    ///
+    /// * `codes` - `[..]` int64 in `0..K`
+    ///
+    /// Returns `[.., D]` int64, channel d in `0..levels[d]`.
+    ///
+    /// # Errors
+    /// [`VqError::NoLevelsOfCodes`] for learned codebooks and residuals; [`VqError::CodeKind`], [`VqError::CodeRange`],
+    /// [`VqError::Torch`].
+    pub fn levels_from_codes(&self, codes: &Tensor) -> Result<Tensor, VqError> {
+        let levels = self.levels().ok_or(VqError::NoLevelsOfCodes)?;
+        expect_codes(codes, self.codebook_size())?;
+        to_digits(codes, &levels).map_err(during("taking codes apart"))
     }
 
     /// Everything learned that codes need to be turned into values, `[S, K, D]` f32 with one table of K codes per stage, a

@@ -32,7 +32,7 @@ fn the_loss_is_the_mean_error_of_a_loop_over_clusters() {
             }
         }
     }
-    let got = case.model.loss(&case.clip, &case.plans, Targets::Codes(&case.codes)).unwrap();
+    let got = case.model.loss(&case.clip, &case.plans, &Targets::Codes(case.codes.shallow_clone())).unwrap();
     let mse = mean(&errors.concat());
     let var = mean(&targets.iter().map(|t| (t - mean(&targets)).powi(2)).collect::<Vec<_>>());
     let unbiased = var * targets.len() as f64 / (targets.len() - 1) as f64;
@@ -51,7 +51,7 @@ fn the_loss_is_the_mean_error_of_a_loop_over_clusters() {
 fn the_last_clusters_pixels_are_a_target_and_never_an_input() {
     let case = Case::new(Target::Pixels, Recompute::None);
     let changed = case.inverted_from(15);
-    let loss = |clip: &Tensor| case.model.loss(clip, &case.plans, Targets::Pixels).unwrap();
+    let loss = |clip: &Tensor| case.model.loss(clip, &case.plans, &Targets::Pixels).unwrap();
     let (before, after) = (loss(&case.clip), loss(&changed));
     assert_eq!(term(&before, "mse_first"), term(&after, "mse_first"));
     assert!((term(&before, "mse_last") - term(&after, "mse_last")).abs() > 1e-3);
@@ -68,7 +68,7 @@ fn the_last_clusters_pixels_are_a_target_and_never_an_input() {
 #[test]
 fn the_features_are_the_encoders_tokens_without_a_gradient() {
     let case = Case::new(Target::Pixels, Recompute::None);
-    let features = case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap().features.unwrap();
+    let features = case.model.loss(&case.clip, &case.plans, &Targets::Pixels).unwrap().features.unwrap();
     let checked = &case.model.checked;
     let cubes = Cubes::new(&case.clip, checked.grid(), checked.patch()).unwrap();
     let encoded = case.model.predictions(&cubes, &case.plans, Mode::Eval).unwrap().features_bid;
@@ -79,7 +79,7 @@ fn the_features_are_the_encoders_tokens_without_a_gradient() {
 fn a_healthy_step_has_no_finding_although_the_model_keeps_a_mask_of_minus_infinity() {
     for recompute in [Recompute::None, Recompute::EveryBlock] {
         let case = Case::new(Target::Pixels, recompute);
-        let step = || case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap().total.f_backward().unwrap();
+        let step = || case.model.loss(&case.clip, &case.plans, &Targets::Pixels).unwrap().total.f_backward().unwrap();
         let ((), found) = torch_ext::first_non_finite(&case.named(), step).unwrap();
         assert!(found.is_none(), "{found:?}");
     }
@@ -96,7 +96,7 @@ fn an_overflow_is_found_at_its_layer_in_the_forward_pass_of_a_recomputed_block()
             drop(weight(name).fill_(3e38));
         }
     });
-    let step = || case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap();
+    let step = || case.model.loss(&case.clip, &case.plans, &Targets::Pixels).unwrap();
     let found = torch_ext::first_non_finite(&named, step).unwrap().1.unwrap();
     let near = found.near.as_deref().unwrap();
     assert!(near.starts_with("encoder.blocks.1.mlp.fc"), "{found}");
@@ -106,14 +106,14 @@ fn an_overflow_is_found_at_its_layer_in_the_forward_pass_of_a_recomputed_block()
 #[test]
 fn targets_of_the_other_kind_are_refused() {
     let case = Case::new(Target::Codes, Recompute::None);
-    let said = case.model.loss(&case.clip, &case.plans, Targets::Pixels).unwrap_err().to_string();
+    let said = case.model.loss(&case.clip, &case.plans, &Targets::Pixels).unwrap_err().to_string();
     assert_eq!(said, "the preset's target is codes, but the loss was given pixels");
 }
 
 #[test]
 fn codes_of_another_width_are_refused() {
     let case = Case::new(Target::Codes, Recompute::None);
-    let narrow = case.codes.narrow(2, 0, 1);
-    let said = case.model.loss(&case.clip, &case.plans, Targets::Codes(&narrow)).unwrap_err().to_string();
+    let narrow = Targets::Codes(case.codes.narrow(2, 0, 1));
+    let said = case.model.loss(&case.clip, &case.plans, &narrow).unwrap_err().to_string();
     assert_eq!(said, "target has shape [2, 60, 1], expected [2, 60, 5] (-1: any size)");
 }

@@ -7,6 +7,19 @@ use crate::{During, NnError, expect_kind, expect_shape};
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
+/// How the pixels of a cube become a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PixelNorm {
+    /// Each colour of each cube brought to mean 0 and variance 1, from the scale 0..1: VideoMAE's form, with the unbiased
+    /// variance and `1e-6` added to the deviation.
+    Colours,
+    /// All values of a cube, its colours together, brought to mean 0 and variance 1, from the values that the ViT sees: the
+    /// form of the MAE of images (arXiv:2111.06377), with the unbiased variance and `1e-6` added to it.
+    Joint,
+    /// As they are, on the scale 0..1: VideoMAE without normalisation.
+    None,
+}
+
 /// A batch of clips cut into cubes without copying a pixel; only the cubes that are asked for become floats. At 128
 /// frames and 10 % visible tokens this is what keeps the input itself from being the largest tensor.
 #[derive(Debug)]
@@ -82,16 +95,29 @@ impl Cubes {
         Ok(x.flatten(2, 3))
     }
 
-    /// The same cubes as regression targets, each colour of each cube brought to mean 0 and variance 1:
-    /// `[B, I, pixels * 3]`. VideoMAE's form: unbiased variance, `1e-6` added to the deviation.
+    /// The same cubes as regression targets, `[B, I, pixels * 3]`.
     ///
     /// # Errors
     /// As [`Cubes::pixels`].
-    pub fn targets(&self, index_bi: &Tensor) -> Result<Tensor, NnError> {
-        let x = self.pixels(index_bi)?;
-        let mean = x.mean_dim([2i64].as_slice(), true, Kind::Float);
-        let std = x.var_dim([2i64].as_slice(), true, true).sqrt() + 1e-6;
-        Ok(((x - mean) / std).flatten(2, 3))
+    pub fn targets(&self, index_bi: &Tensor, norm: PixelNorm) -> Result<Tensor, NnError> {
+        // Axis 2 is the pixels of `[B, I, pixels, 3]`, and all values of `[B, I, pixels * 3]`.
+        let moments = |x: &Tensor| {
+            let axis = [2i64].as_slice();
+            (x.mean_dim(axis, true, Kind::Float), x.var_dim(axis, true, true))
+        };
+        match norm {
+            PixelNorm::Colours => {
+                let x = self.pixels(index_bi)?;
+                let (mean, var) = moments(&x);
+                Ok(((x - mean) / (var.sqrt() + 1e-6)).flatten(2, 3))
+            }
+            PixelNorm::Joint => {
+                let x = self.normalised(index_bi)?;
+                let (mean, var) = moments(&x);
+                Ok((x - mean) / (var + 1e-6).sqrt())
+            }
+            PixelNorm::None => Ok(self.pixels(index_bi)?.flatten(2, 3)),
+        }
     }
 }
 
@@ -153,7 +179,7 @@ mod tests {
     fn a_target_is_normalised_per_cube_and_colour() {
         let cubes = Cubes::new(&clip(), GRID, PATCH).unwrap();
         let index = Tensor::from_slice2(&[[4i64], [9]]);
-        let (pixels, targets) = (cubes.pixels(&index).unwrap(), cubes.targets(&index).unwrap());
+        let (pixels, targets) = (cubes.pixels(&index).unwrap(), cubes.targets(&index, PixelNorm::Colours).unwrap());
         for b in 0..2 {
             for c in 0..3 {
                 let x: Vec<f64> = (0..16).map(|i| pixels.double_value(&[b, 0, i, c])).collect();
@@ -165,6 +191,40 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_joint_target_is_normalised_over_all_colours_of_the_cube() {
+        // One cube of two pixels: red is 0 and 51 of 255, green 102 and blue 204 in both.
+        let patch = Patch { t: 1, h: 1, w: 2 };
+        let clip = Tensor::from_slice(&[0u8, 102, 204, 51, 102, 204]).view([1, 1, 1, 2, 3]);
+        let cubes = Cubes::new(&clip, Grid { t: 1, h: 1, w: 1 }, patch).unwrap();
+        let index = Tensor::from_slice2(&[[0i64]]);
+        // On the scale 0..1 by ImageNet's statistics: (0 - 0.485) / 0.229, (0.4 - 0.456) / 0.224, (0.8 - 0.406) / 0.225, and
+        // (0.2 - 0.485) / 0.229.
+        let x = [-2.117_904, -0.25, 1.751_111, -1.244_541, -0.25, 1.751_111];
+        let mean: f64 = x.iter().sum::<f64>() / 6.0;
+        let var = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 5.0;
+        let got = cubes.targets(&index, PixelNorm::Joint).unwrap();
+        for (i, v) in x.iter().enumerate() {
+            let want = (v - mean) / (var + 1e-6).sqrt();
+            let got = got.double_value(&[0, 0, i as i64]);
+            assert!((got - want).abs() < 1e-5, "{i}: {got} instead of {want}");
+        }
+        let raw = Vec::<f32>::try_from(cubes.targets(&index, PixelNorm::None).unwrap().flatten(0, -1)).unwrap();
+        assert_eq!(raw, [0.0, 0.4, 0.8, 0.2, 0.4, 0.8]);
+    }
+
+    #[test]
+    fn a_joint_target_of_one_colour_is_flat_and_finite() {
+        let clip = Tensor::full([1, 4, 6, 8, 3], 128, (Kind::Uint8, Device::Cpu));
+        let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
+        let index = Tensor::from_slice2(&[[4i64]]);
+        // A grey cube has no variance in any colour; its three colours differ by ImageNet's statistics alone.
+        let per_colour = cubes.targets(&index, PixelNorm::Colours).unwrap();
+        assert!(per_colour.abs().max().double_value(&[]) < 1e-6);
+        let joint = cubes.targets(&index, PixelNorm::Joint).unwrap();
+        assert!(joint.isfinite().all().int64_value(&[]) == 1);
     }
 
     #[test]

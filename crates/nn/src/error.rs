@@ -24,7 +24,7 @@ pub enum NnError {
         /// The type that was promised.
         want: tch::Kind,
     },
-    /// A preset asks for one kind of target and the loss was given the other.
+    /// A preset asks for one kind of target and the loss was given another.
     #[error("the preset's target is {preset}, but the loss was given {given}")]
     Target {
         /// What the preset says.

@@ -29,8 +29,6 @@ pub struct Fit<'a> {
     pub ranks: &'a Group,
     /// Where checkpoints and metrics go, and where a resumed run begins.
     pub run: &'a RunDir,
-    /// Frames in the batch of one step, over all ranks, for `frames_per_sec`.
-    pub frames_per_step: u64,
     /// Set (by a signal handler) to end the run after the current step, with a checkpoint.
     pub interrupt: &'a AtomicBool,
 }
@@ -64,7 +62,7 @@ pub enum Outcome {
 /// [`TrainError::Io`] and [`TrainError::DiskFull`] when a checkpoint or a line of metrics cannot be written, and the
 /// refusals of a checkpoint to resume from.
 pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)) -> Result<Outcome, T::Error> {
-    let Fit { plan, vs, optimizer, mut ema, ranks, run, frames_per_step, interrupt } = job;
+    let Fit { plan, vs, optimizer, mut ema, ranks, run, interrupt } = job;
     let split = plan.split(ranks.num_ranks())?;
     let precision = plan.precision().on(vs.device());
     let state = state(vs, optimizer, ema.as_deref());
@@ -105,13 +103,14 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
             trouble.follow(plan.non_finite(), &mut keeper.progress, task, (&loaded.micro_batches, place))?;
         }
         keeper.progress.add(step, Some(agreed.loss).filter(|_| taken));
-        meter.add(began.elapsed().as_secs_f64(), loaded.wait_secs);
+        let num_frames = loaded.num_frames * ranks.num_ranks() as u64;
+        meter.add((began.elapsed().as_secs_f64(), loaded.wait_secs), num_frames);
 
         if plan.logs_at(step) || !taken {
             let mut terms = if taken { terms_of_all(ranks, at, &sums)? } else { BTreeMap::new() };
             terms.extend(norms.sides);
             let known = StepLog { terms, learning_rate, grad_norm, ..keeper.progress.log(agreed.loss) };
-            let log = meter.restart(known, frames_per_step);
+            let log = meter.restart(known);
             keeper.log(&log)?;
             on_log(&log);
         }

@@ -54,6 +54,8 @@ pub trait Task {
 pub struct Loaded<B> {
     /// In the order of the step's clips.
     pub micro_batches: Vec<B>,
+    /// Frames in them, for `frames_per_sec`.
+    pub num_frames: u64,
     /// Seconds spent waiting for them.
     pub wait_secs: f64,
 }

@@ -88,7 +88,7 @@ impl Weights {
         copy_all(&self.tensors, &named(vs))
     }
 
-    /// Sets every variable of a part of a model, as [`Weights::copy_into`] does all.
+    /// Sets every variable of a part of a model, as [`Weights::copy_into`] does all; the others stay as they are.
     ///
     /// * `prefix` - what the part's names begin with: `encoder.`
     ///
@@ -224,6 +224,22 @@ mod tests {
             let said = load_foreign(&path).unwrap_err().to_string();
             assert!(said.contains("checkpoint.pth") && said.contains("save_file"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_model_is_set_and_the_rest_stays() {
+        let (_dir, path, _) = saved();
+        let weights = load(&path, "encoder").unwrap();
+        let larger = model(2);
+        nn::linear(larger.root() / "neck", 3, 2, Default::default());
+        let before: NamedTensors = named(&larger).into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+        weights.copy_into_part(&larger, "head.").unwrap();
+        for (name, tensor) in named(&larger) {
+            let want = if name.starts_with("head.") { &weights.tensors()[&name] } else { &before[&name] };
+            assert_eq!(&tensor, want, "{name}");
+        }
+        assert!(weights.copy_into_part(&model(4), "head.").is_err());
+        assert!(matches!(weights.copy_into_part(&larger, "neck."), Err(TrainError::MissingVariable { .. })));
     }
 
     #[test]

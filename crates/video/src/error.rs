@@ -197,7 +197,8 @@ pub enum VideoError {
     },
     /// Stored tokens are used, and a setting would move pixels off the codes that were made from them.
     #[error(
-        "{setting} would bring pixels out of register with stored tokens; {remedy}, or train without a token store"
+        "{setting} would bring pixels out of register with stored tokens; {remedy}, or give --tokenizer instead of --tokens, so \
+         that tokens are made of the clip as it is varied"
     )]
     OutOfRegister {
         /// The setting, in the preset's words.

@@ -1,4 +1,4 @@
-use nn::{FinalNorm, Position, Recompute, StackConfig, Target, VitConfig};
+use nn::{FinalNorm, PixelNorm, Position, Recompute, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
 use tch::{Device, Kind, nn::VarStore};
 use torch_ext::{Precision, autocast, first_non_finite};
@@ -90,7 +90,7 @@ fn a_hidden_pixel_reaches_no_prediction() {
 #[test]
 fn only_decoded_tokens_are_compared() {
     let Case { model, clip, codes, masks, .. } = case(Target::Codes);
-    let loss = |codes: &Tensor| value(&model.loss(&clip, &masks, Targets::Codes(codes)).unwrap());
+    let loss = |codes: &Tensor| value(&model.loss(&clip, &masks, &Targets::Codes(codes.shallow_clone())).unwrap());
     let base = loss(&codes);
     for (b, mask) in masks.iter().enumerate() {
         for token in 0..64 {
@@ -109,7 +109,8 @@ fn the_loss_is_the_mean_over_decoded_tokens() {
         let (visible, decoded) = model.indices(&cubes, &masks).unwrap();
         let predicted = model.forward(&cubes, &visible, &decoded, Mode::Eval).unwrap().values_bqc;
         let all = Tensor::arange(64, (Kind::Int64, Device::Cpu)).expand([2, -1], false);
-        let targets = if target == Target::Codes { codes.copy() } else { cubes.targets(&all).unwrap() };
+        let targets =
+            if target == Target::Codes { codes.copy() } else { cubes.targets(&all, PixelNorm::Colours).unwrap() };
         let (mut sum, mut n) = (0.0, 0.0);
         for (b, mask) in masks.iter().enumerate() {
             for (q, token) in mask.decoded.iter().enumerate() {
@@ -120,8 +121,8 @@ fn the_loss_is_the_mean_over_decoded_tokens() {
                 }
             }
         }
-        let given = if target == Target::Codes { Targets::Codes(&codes) } else { Targets::Pixels };
-        let got = value(&model.loss(&clip, &masks, given).unwrap());
+        let given = if target == Target::Codes { Targets::Codes(codes) } else { Targets::Pixels };
+        let got = value(&model.loss(&clip, &masks, &given).unwrap());
         assert!((got - sum / n).abs() < 1e-5 * got, "{got} against {}", sum / n);
     }
 }
@@ -129,7 +130,7 @@ fn the_loss_is_the_mean_over_decoded_tokens() {
 #[test]
 fn the_features_are_the_encoders_tokens_at_the_visible_places_without_a_gradient() {
     let Case { model, clip, codes, masks, .. } = case(Target::Codes);
-    let features = model.loss(&clip, &masks, Targets::Codes(&codes)).unwrap().features.unwrap();
+    let features = model.loss(&clip, &masks, &Targets::Codes(codes.shallow_clone())).unwrap().features.unwrap();
     let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
     let (visible, _) = model.indices(&cubes, &masks).unwrap();
     let encoded = model.encoder().encode(&cubes, &visible, None, Mode::Eval).unwrap();
@@ -142,7 +143,7 @@ fn a_step_in_bf16_has_finite_f32_gradients_and_nearly_the_loss_of_f32() {
     let named: Vec<(String, Tensor)> = vs.variables().into_iter().collect();
     let step = |precision| {
         let run = || {
-            let loss = || model.loss(&clip, &masks, Targets::Codes(&codes)).unwrap().total;
+            let loss = || model.loss(&clip, &masks, &Targets::Codes(codes.shallow_clone())).unwrap().total;
             let loss = autocast(Device::Cpu, precision, loss).unwrap();
             loss.f_backward().unwrap();
             loss
@@ -171,7 +172,7 @@ fn the_order_of_the_queries_does_not_matter() {
 #[test]
 fn targets_of_the_other_kind_are_refused() {
     let Case { model, clip, masks, .. } = case(Target::Codes);
-    let said = model.loss(&clip, &masks, Targets::Pixels).unwrap_err().to_string();
+    let said = model.loss(&clip, &masks, &Targets::Pixels).unwrap_err().to_string();
     assert_eq!(said, "the preset's target is codes, but the loss was given pixels");
 }
 
@@ -179,7 +180,10 @@ fn targets_of_the_other_kind_are_refused() {
 fn masks_of_uneven_count_are_refused() {
     let Case { model, clip, codes, mut masks, .. } = case(Target::Codes);
     masks[1].decoded.pop();
-    assert!(matches!(model.loss(&clip, &masks, Targets::Codes(&codes)), Err(LvmaeError::Nn(NnError::Shape { .. }))));
+    assert!(matches!(
+        model.loss(&clip, &masks, &Targets::Codes(codes.shallow_clone())),
+        Err(LvmaeError::Nn(NnError::Shape { .. }))
+    ));
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn asked_tokens_that_are_visible_count_for_nothing_and_each_decoded_one_as_much(
             }
         }
     }
-    let loss = |codes: &Tensor| value(&model.loss(&clip, &masks, Targets::Codes(codes)).unwrap());
+    let loss = |codes: &Tensor| value(&model.loss(&clip, &masks, &Targets::Codes(codes.shallow_clone())).unwrap());
     assert!((loss(&codes) - sum / n).abs() < 1e-5 * sum / n);
     let changed = codes.copy();
     drop(changed.get(1).get(masks[1].unscored[0]).fill_(3.0));

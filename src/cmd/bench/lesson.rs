@@ -6,7 +6,8 @@ use tch::nn::VarStore;
 use train::{AdamW, Ema};
 
 use super::settings::Setup;
-use crate::method::{CODE_WIDTH, Model, PretrainBatch};
+use crate::method::{Model, PretrainBatch};
+use crate::targets::TargetShape;
 
 /// A model, its optimizer and a batch of noise: training steps as `train::fit` takes them, without data and log.
 pub(super) struct Lesson {
@@ -23,12 +24,12 @@ pub(super) struct Lesson {
 impl Lesson {
     pub(super) fn new(setup: &Setup, device: Device, computing: Computing) -> anyhow::Result<Self> {
         let Setup { geometry, method, train, batch, .. } = setup;
-        let code_width = method.targets_codes().then_some(CODE_WIDTH);
+        let shape = TargetShape::usual(method.target());
         tch::manual_seed(0);
         let vs = VarStore::new(device);
         Ok(Lesson {
-            model: method.build(&vs.root(), code_width)?,
-            batch: PretrainBatch::noise(geometry, *batch, code_width, device),
+            model: method.build(&vs.root(), &shape)?,
+            batch: PretrainBatch::noise(geometry, *batch, &shape, device),
             optimizer: AdamW::new(&vs, train.adamw())?,
             ema: Ema::new(train.model_of(&vs), train.ema())?,
             clip_grad_norm: train.clip_grad_norm(),

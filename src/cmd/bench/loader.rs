@@ -8,6 +8,7 @@ use video::{ClipSource, Loader, LoaderOptions};
 use crate::cli::BenchLoaderArgs;
 use crate::clips::{self, ClipPlan};
 use crate::cmd::training::say;
+use crate::curriculum::FrameCounts;
 use crate::exit::{BadInput, Interrupted};
 use crate::method::Method;
 use crate::presets::{self, PretrainPreset};
@@ -46,7 +47,7 @@ pub(crate) fn loader(args: &BenchLoaderArgs, session: &Session) -> anyhow::Resul
     let mut progress = Progress::new("bench loader", u64::from(args.rounds) * args.steps);
     let mut rounds = Vec::new();
     for round in 0..args.rounds {
-        let plan = ClipPlan::new(&source, geometry.num_frames() as usize, (round.into(), args.batch))?;
+        let plan = ClipPlan::new(&source, FrameCounts::constant(geometry.num_frames()), (round.into(), args.batch))?;
         let requests = move |step| plan.draws(step + 1).into_iter().map(|draw| draw.request).collect();
         let options = LoaderOptions { num_workers, ..clips::loader_options() };
         let began = Instant::now();

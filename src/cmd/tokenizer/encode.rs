@@ -6,17 +6,16 @@ mod speed;
 
 use serde::Serialize;
 use spec::ClipGeometry;
-use tokenizer::TimeLayout;
 use video::{Begin, ClipStore, EncodedSegment, TokenWriter};
 
 use self::chunks::Encoder;
 use self::earlier::Earlier;
 use self::speed::Speed;
-use super::frozen::Frozen;
 use crate::cli::TokenizerEncodeArgs;
 use crate::clips;
 use crate::cmd::training::say;
-use crate::exit::{BadInput, Interrupted};
+use crate::exit::Interrupted;
+use crate::frozen::{ClipSize, Frozen};
 use crate::progress::Progress;
 use crate::session::Session;
 
@@ -37,8 +36,9 @@ struct Report {
 
 pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::Result<()> {
     let store = clips::open_clips(&args.clips)?;
-    let frozen = Frozen::load(&args.tokenizer, args.size_px, session.device)?;
-    expect_pairs(args, &frozen)?;
+    let size = ClipSize { size_px: args.size_px, num_frames: args.num_frames };
+    let frozen = Frozen::load_for(&args.tokenizer, size, session.device)?;
+    frozen.expect_pairs(&args.tokenizer)?;
     let header = frozen.header(&store, args.shard)?;
     let earlier = Earlier::open(&args.from, &header)?;
     let (mut writer, begin) = TokenWriter::begin(&args.out, &header)?;
@@ -73,18 +73,6 @@ pub(crate) fn encode(args: &TokenizerEncodeArgs, session: &Session) -> anyhow::R
     progress.finish(&format!("{} segments into {}", segments.len(), args.out.display()));
     let (store, num_segments) = (args.out.display().to_string(), segments.len());
     print(&Report { store, store_id, num_segments, num_kept, num_copied, speed: speed.summary() }, args.json)
-}
-
-/// A ViT's latent frames all stand for equally many frames; MAGVIT-v2's first one does not.
-fn expect_pairs(args: &TokenizerEncodeArgs, frozen: &Frozen) -> Result<(), BadInput> {
-    match frozen.model.time() {
-        TimeLayout::Pairs => Ok(()),
-        TimeLayout::FirstFrame => Err(BadInput(format!(
-            "{:?} was trained with tokenizer.time = \"first_frame\": its first latent frame is one frame, so its tokens are \
-             not those of the ViT in pre-training. Encode with a tokenizer trained with tokenizer.time = \"pairs\"",
-            args.tokenizer
-        ))),
-    }
 }
 
 fn expect_to_go_on(

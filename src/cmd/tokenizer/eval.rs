@@ -17,12 +17,12 @@ use video::{ClipRequest, ClipStore, Loader, View, WINDOW_FRAMES};
 
 use self::masks::MaskCheck;
 use self::tally::{Tally, settings};
-use super::Frozen;
 use super::draw::spread;
 use crate::cli::TokenizerEvalArgs;
 use crate::clips;
 use crate::cmd::training::say;
 use crate::exit::{BadInput, Interrupted};
+use crate::frozen::Frozen;
 use crate::progress::Progress;
 use crate::report::kept::{CodeUse, FailedClip, KeptResults};
 use crate::session::Session;
@@ -33,7 +33,7 @@ const SEED: u64 = 0;
 pub(crate) fn eval(args: &TokenizerEvalArgs, session: &Session) -> anyhow::Result<()> {
     check(args)?;
     let store = clips::open_clips(&args.clips)?;
-    let frozen = Frozen::load(&args.tokenizer, None, session.device)?;
+    let frozen = Frozen::load(&args.tokenizer, session.device)?;
     let i3d = args.i3d.as_deref().map(|path| I3d::load(path, session.device)).transpose()?;
     let segments: Vec<usize> = spread(args.limit.unwrap_or(usize::MAX), store.segments().len()).collect();
     let num_frames = clip_frames(&frozen.geometry, &store, &segments)?;

@@ -18,6 +18,7 @@ use crate::album::Album;
 use crate::cli::{RunArgs, TokenizerTrainArgs};
 use crate::clips::{self, ClipPlan};
 use crate::cmd::training::{Job, Room, say, with_remedy};
+use crate::curriculum::FrameCounts;
 use crate::exit::BadInput;
 use crate::feed::ClipFeed;
 use crate::presets::{self, TokenizerPreset};
@@ -98,13 +99,12 @@ fn train_tokenizer(
     let ranks = session.ranks()?;
     let source =
         ClipSource { store: clips::open_clips(&args.run.clips)?, tokens: None, geometry, augment, with_flow: false };
-    let window_frames = checked.window_frames() as usize;
-    let clip_plan = ClipPlan::new(&source, window_frames, (plan.seed(), plan.batch()))?;
-    let frames_per_clip = window_frames as u64;
+    let window = FrameCounts::constant(checked.window_frames());
+    let clip_plan = ClipPlan::new(&source, window, (plan.seed(), plan.batch()))?;
     let loss = &checked.config().loss;
     let perceptual = PerceptualWeights::read(loss)?;
     let more_data = BTreeMap::from([("perceptual".to_owned(), perceptual.id.clone())]);
-    let job = Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, frames_per_clip, more_data };
+    let job = Job { kind: "tokenizer", args: &args.run, config_toml, plan: &plan, ranks, more_data };
 
     tch::manual_seed(plan.seed() as i64);
     let vs = VarStore::new(session.device);
@@ -172,7 +172,8 @@ impl Task for TokenizerTask<'_> {
         if let Some(first) = micro_batches.first() {
             self.model.start_codebook(&first.clip_bthwc, self.ranks).map_err(ranks_apart)?;
         }
-        Ok(Loaded { micro_batches, wait_secs })
+        let num_frames = micro_batches.iter().map(|windows| clips::num_frames(&windows.clip_bthwc)).sum();
+        Ok(Loaded { micro_batches, num_frames, wait_secs })
     }
 
     fn loss(&mut self, batch: &Windows) -> anyhow::Result<Losses> {

@@ -116,3 +116,31 @@ fn a_wrong_width_and_foreign_codes_are_refused() {
         assert!(matches!(quantizer.values_from_codes(&batch()), Err(VqError::CodeKind { .. })));
     }
 }
+
+#[test]
+fn codes_of_levels_are_taken_apart_and_others_refused() {
+    let of = |config: &str| {
+        let config: QuantizerConfig = serde_json::from_str(config).unwrap();
+        Quantizer::new(&VarStore::new(Device::Cpu).root(), &config.check().unwrap()).unwrap()
+    };
+    let fsq = of(r#"{"kind":"fsq","levels":[3,5,2],"bound":"official"}"#);
+    assert_eq!(fsq.levels(), Some(vec![3, 5, 2]));
+    // The first channel is the fastest: 1 + 3 * 4 + 15 * 1 = 28, 2 + 3 * 0 + 15 * 0 = 2.
+    let levels = fsq.levels_from_codes(&Tensor::from_slice(&[28i64, 2])).unwrap();
+    assert_eq!(levels, Tensor::from_slice2(&[[1i64, 4, 1], [2, 0, 0]]));
+    assert!(matches!(fsq.levels_from_codes(&Tensor::from(30i64)), Err(VqError::CodeRange { code: 30, .. })));
+
+    let lfq =
+        of(r#"{"kind":"lfq","bits":4,"entropy_weight":0.1,"diversity":1.0,"inv_temperature":100.0,"group_bits":1,
+                     "commitment_weight":0.25}"#);
+    assert_eq!(lfq.levels(), Some(vec![2; 4]));
+    assert_eq!(lfq.levels_from_codes(&Tensor::from(6i64)).unwrap(), Tensor::from_slice(&[0i64, 1, 1, 0]));
+
+    for checked in every_kind() {
+        let quantizer = Quantizer::new(&VarStore::new(Device::Cpu).root(), &checked).unwrap();
+        if matches!(quantizer, Quantizer::Vq(_) | Quantizer::Residual(_)) {
+            assert_eq!(quantizer.levels(), None);
+            assert!(matches!(quantizer.levels_from_codes(&Tensor::from(0i64)), Err(VqError::NoLevelsOfCodes)));
+        }
+    }
+}

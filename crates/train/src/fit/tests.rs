@@ -50,7 +50,7 @@ impl<L: Fn(u64, &nn::Sequential, &Tensor) -> Tensor> Task for Lesson<'_, L> {
         let split = self.plan.split(1)?;
         let clips = numbers(1000 + step, &[self.plan.batch(), 8]);
         let micro_batches = clips.split(split.num_clips as i64, 0).into_iter().map(|x| (step, x)).collect();
-        Ok(Loaded { micro_batches, wait_secs: 0.0 })
+        Ok(Loaded { micro_batches, num_frames: 16, wait_secs: 0.0 })
     }
 
     fn loss(&mut self, (step, x): &Self::Batch) -> Result<Losses, TrainError> {
@@ -109,7 +109,7 @@ impl Bench {
         let mut lesson = Lesson { net, seen, collected: None, plan, interrupt: &interrupt, interrupt_at, loss };
         let ema = ema.as_mut();
         let ranks = &Group::alone();
-        let job = Fit { plan, vs, optimizer, ema, ranks, run, frames_per_step: 16, interrupt: &interrupt };
+        let job = Fit { plan, vs, optimizer, ema, ranks, run, interrupt: &interrupt };
         fit(job, &mut lesson, on_log)
     }
 

@@ -77,6 +77,8 @@ pub struct Codebook {
 
 const ENCODE: &str = "encode the clip store again with this preset (`longvid tokenizer encode`), or use the preset that the \
                       tokens were made with";
+const LENGTH: &str = "encode the clip store again for clips of this length (`longvid tokenizer encode --num-frames`), set \
+                      clip.num_frames to that of the store, or let `pretrain --tokenizer` make the tokens of every clip";
 const OTHER: &str =
     "encode this clip store (`longvid tokenizer encode`), or give the clip store that the tokens were made from";
 const MERGE: &str = "give the whole that `longvid data merge` makes of all shards";
@@ -128,6 +130,7 @@ impl TokenHeader {
         let remedy = match field {
             "clip_store_id" => OTHER,
             "shard" => MERGE,
+            "num_frames" => LENGTH,
             _ => ENCODE,
         };
         Err(VideoError::TokenMismatch { field, found, wanted, remedy })

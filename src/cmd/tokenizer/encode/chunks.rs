@@ -10,7 +10,7 @@ use video::{ClipRequest, ClipStore, Loader, Tokens, View, WINDOW_FRAMES};
 use super::num_frames;
 use super::speed::Speed;
 use crate::clips;
-use crate::cmd::tokenizer::frozen::Frozen;
+use crate::frozen::Frozen;
 
 /// Frames of a long timeline encoded at once: bounds the memory.
 const CHUNK_FRAMES: usize = 512;
