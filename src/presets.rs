@@ -20,6 +20,9 @@ const BUILTIN: &[(&str, &str)] = &[
     ("videomae-b-16f", include_str!("../presets/videomae-b-16f.toml")),
     ("videomae-s-16f", include_str!("../presets/videomae-s-16f.toml")),
     ("videomae-tiny-16f", include_str!("../presets/videomae-tiny-16f.toml")),
+    ("videomae-v2-b-16f", include_str!("../presets/videomae-v2-b-16f.toml")),
+    ("mgmae-b-16f", include_str!("../presets/mgmae-b-16f.toml")),
+    ("everest-b-16f", include_str!("../presets/everest-b-16f.toml")),
 ];
 
 /// A tokenizer recipe. Windows of 16 frames (17 under `first_frame`) are cut from the timeline that `[clip]` describes, which is

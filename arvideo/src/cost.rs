@@ -1,5 +1,5 @@
-use nn::cost::{Computing, Part, Reading, StepCost, Tokens, bridge, cross_blocks, loss};
 use nn::Recompute;
+use nn::cost::{Computing, Part, Reading, StepCost, Tokens, bridge, cross_blocks, loss};
 use torch_ext::Precision;
 
 use crate::CheckedArvideo;
@@ -73,7 +73,7 @@ impl CheckedArvideo {
 
 #[cfg(test)]
 mod tests {
-    use nn::Attention;
+    use nn::{Attention, Target};
 
     use super::*;
     use crate::model::tests::Case;

@@ -47,7 +47,15 @@ mod tests {
     fn config([width, depth, heads]: [i64; 3], decoder: [i64; 3]) -> LvmaeConfig {
         let (position, recompute) = (Position::Flat, Recompute::None);
         LvmaeConfig {
-            encoder: VitConfig { width, depth, heads, position, recompute, drop_path: 0.0, final_norm: nn::FinalNorm::Tokens },
+            encoder: VitConfig {
+                width,
+                depth,
+                heads,
+                position,
+                recompute,
+                drop_path: 0.0,
+                final_norm: nn::FinalNorm::Tokens,
+            },
             decoder: StackConfig { width: decoder[0], depth: decoder[1], heads: decoder[2] },
             encoder_mask: EncoderMask::Tube { hidden_share: 0.9 },
             decoder_mask: DecoderMask::None {},

@@ -36,7 +36,8 @@ impl Lvmae {
             sum = Some(add(sum, compared, (num_clips * num) as f64 / num_all));
             first += num_clips;
         }
-        let (total, terms) = sum.ok_or(NnError::Shape { name: "masks", got: vec![0], want: vec![cubes.num_clips()] })?;
+        let (total, terms) =
+            sum.ok_or(NnError::Shape { name: "masks", got: vec![0], want: vec![cubes.num_clips()] })?;
         Ok(Losses { terms, total, features: Some(predicted.features_bvd.detach()), codes: None })
     }
 

@@ -122,7 +122,8 @@ fn train_encoder(
     let model = method.build(&vs.root(), maker.shape())?;
     if let (Some(initial), Some(path)) = (initial, &args.init) {
         let fitted = initial.copy_into(&vs);
-        fitted.with_context(|| format!("--init {}: its encoder is not the one of model.encoder here", path.display()))?;
+        fitted
+            .with_context(|| format!("--init {}: its encoder is not the one of model.encoder here", path.display()))?;
         more_data.insert("init".to_owned(), initial.id().to_owned());
     }
     let job = Job { kind: method.kind(), args: &args.run, config_toml, plan: &plan, ranks, more_data };

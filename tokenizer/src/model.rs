@@ -112,7 +112,9 @@ impl Tokenizer {
         let output = self.frames(&masked(&quantized.values, &mask)?, &mut Past::none())?;
         let last_layer = self.decoder.last_layer();
         let spread = match &self.quantizer {
-            Quantizer::Fsq(fsq) if self.checked.config().loss.spread_weight > 0.0 => Some(fsq.spread(&quantized.values)?),
+            Quantizer::Fsq(fsq) if self.checked.config().loss.spread_weight > 0.0 => {
+                Some(fsq.spread(&quantized.values)?)
+            }
             _ => None,
         };
         Ok(Forward { frames, latents, output, quantized, spread, scores, mask, last_layer })

@@ -197,7 +197,15 @@ mod tests {
     fn motion_is_the_distance_of_embeddings_one_latent_frame_apart() {
         let (grid, patch) = (Grid { t: 3, h: 1, w: 2 }, Patch { t: 1, h: 2, w: 2 });
         let (position, recompute) = (Position::Separable, Recompute::None);
-        let cfg = VitConfig { width: 6, depth: 1, heads: 1, position, recompute, drop_path: 0.0, final_norm: crate::FinalNorm::Tokens };
+        let cfg = VitConfig {
+            width: 6,
+            depth: 1,
+            heads: 1,
+            position,
+            recompute,
+            drop_path: 0.0,
+            final_norm: crate::FinalNorm::Tokens,
+        };
         let vs = nn::VarStore::new(Device::Cpu);
         let vit = Vit::new(vs.root(), &cfg, patch).unwrap();
         tch::manual_seed(0);

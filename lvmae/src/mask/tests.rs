@@ -18,7 +18,15 @@ const fn salient(salient_share: f64, random_share: f64) -> Salient {
 fn checked(masks: (EncoderMask, DecoderMask), grid: Grid) -> Result<CheckedLvmae, LvmaeError> {
     let (position, recompute) = (Position::Separable, Recompute::None);
     let config = LvmaeConfig {
-        encoder: VitConfig { width: 12, depth: 1, heads: 2, position, recompute, drop_path: 0.0, final_norm: nn::FinalNorm::Tokens },
+        encoder: VitConfig {
+            width: 12,
+            depth: 1,
+            heads: 2,
+            position,
+            recompute,
+            drop_path: 0.0,
+            final_norm: nn::FinalNorm::Tokens,
+        },
         decoder: StackConfig { width: 12, depth: 1, heads: 2 },
         encoder_mask: masks.0,
         decoder_mask: masks.1,

@@ -164,7 +164,11 @@ impl LossConfig {
         not_negative("tokenizer.loss.frame_diff_weight", self.frame_diff_weight)?;
         not_negative("tokenizer.loss.spread_weight", self.spread_weight)?;
         if self.spread_weight > 0.0 && !matches!(quantizer, QuantizerConfig::Fsq { .. }) {
-            return Err(range_error("tokenizer.loss.spread_weight", self.spread_weight, "0 for a quantizer other than fsq"));
+            return Err(range_error(
+                "tokenizer.loss.spread_weight",
+                self.spread_weight,
+                "0 for a quantizer other than fsq",
+            ));
         }
         if let PerceptualConfig::Vgg16 { weight, frames, .. } = self.perceptual {
             above_zero("tokenizer.loss.perceptual.weight", weight)?;

@@ -6,7 +6,15 @@ const BF16: Computing = Computing { precision: Precision::Bf16, attention: Atten
 
 fn vit_b() -> VitConfig {
     let position = Position::Flat;
-    VitConfig { width: 768, depth: 12, heads: 12, position, recompute: Recompute::None, drop_path: 0.0, final_norm: crate::FinalNorm::Tokens }
+    VitConfig {
+        width: 768,
+        depth: 12,
+        heads: 12,
+        position,
+        recompute: Recompute::None,
+        drop_path: 0.0,
+        final_norm: crate::FinalNorm::Tokens,
+    }
 }
 
 fn part(count: i64, kept_bytes: i64, forward_bytes: i64, backward_bytes: i64) -> Part {
