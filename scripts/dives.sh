@@ -11,9 +11,9 @@ preset=${PRESET:-tokenizer-dives}
 side=$("$longvid" tokenizer train --preset "$preset" --clips none --out none --dry-run | sed -n 's/^size_px = //p')
 mkdir -p "$out"
 
-for camera in still follow; do
+for camera in ${CAMERAS:-still follow}; do
   dives=$out/$camera
-  "$longvid" data synth dives --camera $camera --num-classes 4 --num-train 96 --num-test 24 --num-sources-train 24 \
+  "$longvid" data synth dives --camera $camera --num-classes 4 --num-train 192 --num-test 24 --num-sources-train 96 \
     --num-sources-test 6 --seed 1 --masks --out "$dives"
   for part in train test; do
     [ -e "$out/$camera.$part.h5" ] || "$longvid" data import diving48 "$dives/Diving48_V2_$part.json" --videos "$dives/rgb" \
@@ -28,17 +28,17 @@ for camera in still follow; do
   done
 done
 
-python3 - "$out" ${SEEDS:-0 1 2} <<'PY'
+python3 - "$out" "${CAMERAS:-still follow}" ${SEEDS:-0 1 2} <<'PY'
 import json, statistics, sys
 
-out, seeds = sys.argv[1], sys.argv[2:]
+out, cameras, seeds = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
 
 
 def spread(values):
     return f"{statistics.mean(values):.2f} ({', '.join(f'{value:.2f}' for value in values)})"
 
 
-for camera in ("still", "follow"):
+for camera in cameras:
     runs = [json.load(open(f"{out}/{camera}.seed{seed}/tokenizer_eval.json")) for seed in seeds]
     for whose in ("priorities", "pixel_motion"):
         print(f"{camera}: AUC of {whose}: {spread([run['mask'][whose]['mean'] for run in runs])}")

@@ -1,7 +1,5 @@
 //! What a study found: one row per variant, means over seeds; shared with `longvid study`.
 
-use std::fmt::Write as _;
-
 use eval::ResultRow;
 use serde::{Deserialize, Serialize};
 
@@ -62,11 +60,10 @@ impl StudyResults {
             self.study, self.question, self.command, self.machine, self.version
         );
         if let Some(row) = self.rows.iter().find_map(|row| row.trained.first()) {
-            let _ = writeln!(
-                text,
-                "- ridge regression on frozen features: {} training clips, {} test clips of other sources, chance {:.3}",
+            text.push_str(&format!(
+                "- ridge regression on frozen features: {} training clips, {} test clips of other sources, chance {:.3}\n",
                 row.num_train, row.num_test, row.chance
-            );
+            ));
         }
         text.push_str(
             "\n| variant | top-1, mean | spread (sd) | seeds | random weights, mean |\n|---|---:|---:|---|---:|\n",
@@ -76,11 +73,11 @@ impl StudyResults {
             let sd = sd.map_or_else(|| "-".to_owned(), |sd| format!("{sd:.3}"));
             let seeds: Vec<String> = row.trained.iter().map(|seed| format!("{:.3}", seed.accuracy)).collect();
             let random = mean_and_sd(&row.random).0;
-            let _ = writeln!(text, "| {} | {mean:.3} | {sd} | {} | {random:.3} |", row.variant, seeds.join(", "));
+            text.push_str(&format!("| {} | {mean:.3} | {sd} | {} | {random:.3} |\n", row.variant, seeds.join(", ")));
         }
-        let _ = writeln!(text, "\nThe paper: {}.\n\nWhat each variant changes:\n", self.paper);
+        text.push_str(&format!("\nThe paper: {}.\n\nWhat each variant changes:\n\n", self.paper));
         for row in &self.rows {
-            let _ = writeln!(text, "- {}: `{}`", row.variant, row.settings.join("`, `"));
+            text.push_str(&format!("- {}: `{}`\n", row.variant, row.settings.join("`, `")));
         }
         text
     }

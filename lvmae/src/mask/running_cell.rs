@@ -55,10 +55,8 @@ mod tests {
     fn published(share: f64, grid: Grid, phase: usize) -> Vec<i64> {
         let num_masks = (4.0 * (1.0 - share)) as usize;
         let queue: Vec<u8> = [vec![1; num_masks], vec![0; 4 - num_masks]].concat();
-        let mut pointer = phase;
         let mut masked = Vec::new();
-        for _ in 0..grid.t {
-            pointer += 1;
+        for pointer in phase + 1..=phase + grid.t as usize {
             let cell: Vec<u8> = (0..4).map(|i| queue[(i + pointer) % 4]).collect();
             for _ in 0..grid.h / 2 {
                 for half in cell.chunks(2) {
