@@ -82,9 +82,8 @@ fn a_plan_names_what_fits_and_what_would_save_most() {
         assert_eq!(fits(format!("--batch {clips}")), fit, "{clips} clips");
     }
 
-    let stdout = folder.ok(&format!(
-        "plan --preset lvmae-b-128f --batch 8 --memory-gib 4 --json --set model.decoder_mask={{kind=\"none\"}}"
-    ));
+    let stdout = folder
+        .ok("plan --preset lvmae-b-128f --batch 8 --memory-gib 4 --json --set model.decoder_mask={kind=\"none\"}");
     let much: Value = serde_json::from_str(&stdout).expect("JSON");
     assert_eq!(much["fits"], false);
     let advice = much["advice"].as_array().expect("advice");
