@@ -69,7 +69,7 @@ fn the_factored_loss_is_that_of_a_loop_over_tokens_and_channels() {
     let digits_bnd = digits(levels);
     let logits = Tensor::randn([2, 3, 15], (Kind::Float, Device::Cpu)) * 2;
     let (mut errors, mut dims_right, mut codes_right) = (Vec::new(), 0.0, 0.0);
-    let mut counts = vec![[0.0f64; 8]; 3];
+    let mut counts = [[0.0f64; 8]; 3];
     for (b, tokens) in [[3i64, 0, 11], [5, 7, 2]].iter().enumerate() {
         for (q, token) in tokens.iter().enumerate() {
             let (mut error, mut right, mut start) = (0.0, 0, 0);
