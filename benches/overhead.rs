@@ -51,7 +51,7 @@ pub(crate) fn bench() -> io::Result<()> {
 fn bare_secs(lesson: &Lesson, optimizer: &mut AdamW) -> f64 {
     let mut began = Instant::now();
     for step in 1..=STEPS {
-        optimizer.zero_grad().expect("no failure on the CPU");
+        optimizer.drop_gradients().expect("no failure on the CPU");
         (lesson.loss)(step).total.f_backward().expect("a scalar loss");
         optimizer
             .clip_grad_norm(lesson.train.check().expect("a preset").clip_grad_norm())

@@ -43,7 +43,7 @@ impl Step {
 
     fn take(&mut self) {
         self.num_taken += 1;
-        self.optimizer.zero_grad().expect("no failure on the CPU");
+        self.optimizer.drop_gradients().expect("no failure on the CPU");
         (self.lesson.loss)(self.num_taken).total.f_backward().expect("a scalar loss");
         self.optimizer.clip_grad_norm(self.clip_grad_norm).expect("no failure on the CPU");
         self.optimizer.step(1e-6).expect("no failure on the CPU");

@@ -81,7 +81,7 @@ def peer(args):
     secs = []
     for _ in range(1 + args.steps):
         began = time.monotonic()
-        optimizer.zero_grad(set_to_none=False)
+        optimizer.zero_grad(set_to_none=True)
         loss = model(pixel_values=pixels, bool_masked_pos=mask).loss
         loss.backward()
         optimizer.step()

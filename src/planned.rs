@@ -1,7 +1,7 @@
 //! What a training step will hold in memory, by its settings alone.
 
 use nn::Attention;
-use nn::cost::{Computing, StepCost};
+use nn::cost::{Computing, Peak, StepCost};
 use serde::Serialize;
 use spec::ClipGeometry;
 use train::{EmaConfig, TrainPlan};
@@ -9,7 +9,7 @@ use train::{EmaConfig, TrainPlan};
 use crate::method::Method;
 use crate::targets::TargetShape;
 
-/// Bytes of a parameter, of its gradient, of each of its moments and of its average.
+/// Bytes of a parameter, of each of its moments and of its average.
 const PARAMETER_BYTES: i64 = 4;
 
 /// Bytes of a run on one rank: what is always there, and what a micro-batch adds.
@@ -17,15 +17,16 @@ const PARAMETER_BYTES: i64 = 4;
 pub(crate) struct Planned {
     /// What is there between steps.
     pub(crate) base: Base,
-    /// What a step adds.
+    /// What a micro-batch adds.
     pub(crate) step: StepCost,
+    /// Micro-batches of a step.
+    accumulate: i64,
 }
 
 /// What is there between steps, bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Base {
     pub(crate) weights: i64,
-    pub(crate) gradients: i64,
     /// Two of AdamW for each weight.
     pub(crate) moments: i64,
     /// Averaged weights, where the preset has them.
@@ -38,7 +39,7 @@ pub(crate) struct Base {
 
 impl Base {
     pub(crate) fn bytes(&self) -> i64 {
-        self.weights + self.gradients + self.moments + self.average + self.constants + self.data
+        self.weights + self.moments + self.average + self.constants + self.data
     }
 }
 
@@ -69,18 +70,22 @@ impl Planned {
         let codes = geometry.grid().num_tokens() * shape.data_bytes();
         let base = Base {
             weights,
-            gradients: weights,
             moments: 2 * weights,
             average: if train.ema() == (EmaConfig::None {}) { 0 } else { weights },
             constants: step.constant_bytes,
             data: clips.at_once * clips.accumulate * (frames + codes),
         };
-        Planned { base, step }
+        Planned { base, step, accumulate: clips.accumulate }
     }
 
     /// The most that a step holds on top of its base.
     pub(crate) fn step_bytes(&self) -> i64 {
-        self.step.peak().map_or(0, |peak| peak.bytes())
+        self.peak().map_or(0, |peak| peak.bytes())
+    }
+
+    /// The moment at which most is held.
+    pub(crate) fn peak(&self) -> Option<Peak> {
+        self.step.peak(self.accumulate)
     }
 
     /// The most that is held at once.

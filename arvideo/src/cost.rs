@@ -60,12 +60,15 @@ impl CheckedArvideo {
                 memory: of_blocks(read, blocks.end),
                 recompute: self.recompute(),
             };
-            // The last part goes back first, before any gradient of the memory is there. Weights get theirs when all parts
-            // are through, or part by part where these run again.
-            let weights = if self.recompute() == Recompute::None { 4 * decoder.num_parameters() } else { 0 };
+            // The last part goes back first, before any gradient of the memory or of a weight is there. Weights' gradients wait
+            // until all parts are through, or are added to part by part where these run again.
+            let weights = 4 * decoder.num_parameters();
             let last = blocks.end == num_blocks;
             let shared_bytes = if last { 0 } else { 4 * read.rows() * decoder.width + weights };
-            cross_blocks(decoder, reading, answers_bytes + shared_bytes, computing)
+            // The first part goes back last, and only then all that uses the weights is through.
+            let gradient_bytes = if blocks.start == 0 { 4 * decoder.num_parameters() } else { 0 };
+            let part = cross_blocks(decoder, reading, answers_bytes + shared_bytes, computing);
+            Part { gradient_bytes, ..part }
         };
         parts(num_blocks).map(part).collect()
     }
@@ -83,7 +86,11 @@ mod tests {
         let case = Case::new(Target::Codes, Recompute::None);
         let built: i64 = case.named().iter().map(|(_, value)| value.numel() as i64).sum();
         let computing = Computing { precision: Precision::F32, attention: Attention::Fused };
-        assert_eq!(case.model.checked.cost(2, 5, computing).num_parameters, built);
+        let cost = case.model.checked.cost(2, 5, computing);
+        assert_eq!(cost.num_parameters, built);
+        // Each of them gets a gradient somewhere.
+        let gradient_bytes: i64 = cost.parts.iter().map(|part| part.count * part.gradient_bytes).sum();
+        assert_eq!(gradient_bytes, 4 * built);
     }
 
     #[test]

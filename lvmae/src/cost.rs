@@ -70,7 +70,11 @@ mod tests {
         let vs = VarStore::new(Device::Cpu);
         Lvmae::new(vs.root(), &checked, 7).unwrap();
         let built: i64 = vs.trainable_variables().iter().map(|value| value.numel() as i64).sum();
-        assert_eq!(checked.cost(1, 7, F32).num_parameters, built);
+        let cost = checked.cost(1, 7, F32);
+        assert_eq!(cost.num_parameters, built);
+        // Each of them gets a gradient somewhere.
+        let gradient_bytes: i64 = cost.parts.iter().map(|part| part.count * part.gradient_bytes).sum();
+        assert_eq!(gradient_bytes, 4 * built);
     }
 
     #[test]

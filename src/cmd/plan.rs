@@ -36,10 +36,12 @@ struct Report {
     base: Base,
     /// In the order of the forward pass.
     parts: Vec<PartRow>,
-    /// The part at whose backward (or forward) pass most is held.
+    /// The part at whose backward (or forward) pass most is held, or the optimizer.
     peak_at: String,
     /// What comes and goes there.
     passing_bytes: i64,
+    /// Weights' gradients that are there.
+    gradient_bytes: i64,
     peak_bytes: i64,
     /// What a checkpoint copies into the process' memory, beside the tensors.
     checkpoint_bytes: i64,
@@ -93,17 +95,24 @@ fn memory_bytes(session: &Session) -> anyhow::Result<i64> {
 
 fn report(args: &PlanArgs, (candidate, planned): (&Candidate, &Planned), memory_bytes: i64) -> anyhow::Result<Report> {
     let (base, step) = (planned.base, &planned.step);
-    let peak = step.peak().context("a model has parts")?;
-    let row = |(i, part): (usize, &nn::cost::Part)| PartRow {
-        name: part.name,
-        count: part.count,
-        kept_bytes: part.kept_bytes,
-        attention_bytes: part.attention_bytes,
-        at_peak_bytes: if i <= peak.part { part.count * part.kept_bytes } else { 0 },
+    let peak = planned.peak().context("a model has parts")?;
+    let mut left = peak.kept_bytes;
+    let row = |part: &nn::cost::Part| {
+        // Kept from the front on, up to the one that runs.
+        let at_peak_bytes = left.min(part.count * part.kept_bytes);
+        left -= at_peak_bytes;
+        PartRow {
+            name: part.name,
+            count: part.count,
+            kept_bytes: part.kept_bytes,
+            attention_bytes: part.attention_bytes,
+            at_peak_bytes,
+        }
     };
-    let pass = match peak.pass {
-        Pass::Forward => "forward",
-        Pass::Backward => "backward",
+    let peak_at = match peak.pass {
+        Pass::Forward => format!("forward, {}", step.parts[peak.part].name),
+        Pass::Backward => format!("backward, {}", step.parts[peak.part].name),
+        Pass::Update => "optimizer".to_owned(),
     };
     let clips = candidate.clips(candidate.preset())?;
     Ok(Report {
@@ -115,9 +124,10 @@ fn report(args: &PlanArgs, (candidate, planned): (&Candidate, &Planned), memory_
         bf16: candidate.computing().precision == Precision::Bf16,
         num_parameters: step.num_parameters,
         base,
-        parts: step.parts.iter().enumerate().map(row).collect(),
-        peak_at: format!("{pass}, {}", step.parts[peak.part].name),
+        parts: step.parts.iter().map(row).collect(),
+        peak_at,
         passing_bytes: peak.passing_bytes,
+        gradient_bytes: peak.gradient_bytes,
         peak_bytes: planned.peak_bytes(),
         checkpoint_bytes: base.weights + base.moments + base.average,
         memory_bytes,
@@ -143,10 +153,9 @@ fn text(report: &Report) -> String {
         report.accumulate,
         report.num_parameters / 1_000_000,
     );
-    let Base { weights, gradients, moments, average, constants, data } = report.base;
+    let Base { weights, moments, average, constants, data } = report.base;
     let always = [
         ("weights", weights),
-        ("gradients", gradients),
         ("AdamW's moments", moments),
         ("averaged weights", average),
         ("constants", constants),
@@ -160,6 +169,7 @@ fn text(report: &Report) -> String {
         let cells = [part.count.to_string(), bytes(part.kept_bytes), of_it, bytes(part.at_peak_bytes)];
         text.push_str(&format!("| {} | {} |\n", part.name, cells.join(" | ")));
     }
+    text.push_str(&format!("| gradients of weights by then | | | | {} |\n", bytes(report.gradient_bytes)));
     text.push_str(&format!("| comes and goes ({}) | | | | {} |\n", report.peak_at, bytes(report.passing_bytes)));
     text.push_str(&format!("| peak | | | | {} |\n\n", bytes(report.peak_bytes)));
     text.push_str(&format!(

@@ -17,7 +17,7 @@ pub(crate) struct Point {
     pub(crate) mask: String,
     /// How the step ended.
     pub(crate) outcome: Outcome,
-    /// Bytes that tensors held before the step: weights, gradients, optimizer state, the batch.
+    /// Bytes that tensors held before the step: weights, optimizer state, the batch.
     #[serde(default)]
     pub(crate) base_bytes: Option<u64>,
     /// Highest number of bytes that tensors held at once; absent unless the outcome is `ok`.
@@ -108,8 +108,8 @@ pub(crate) fn memory_chart(points: &[Point]) -> LineChart {
 /// The points as a table in Markdown, measured beside planned.
 pub(crate) fn markdown(points: &[Point]) -> String {
     let mut text = String::from(
-        "`base` is weights, gradients, optimizer state and the batch; `step` is the peak above it; both are exact tensor \
-         bytes. `planned` is that peak by the settings alone (`longvid plan`). `resident` is the whole process.\n\n\
+        "`base` is weights, optimizer state and the batch; `step` is the peak above it, with those gradients that are there by \
+         then; both are exact tensor bytes. `planned` is that peak by the settings alone (`longvid plan`). `resident` is the whole process.\n\n\
          | frames | decoder mask | base | step | peak | planned | off by | resident | step time |\n\
          |---:|---|---:|---:|---:|---:|---:|---:|---:|\n",
     );
@@ -146,9 +146,7 @@ pub(crate) fn memory_section(points: &[Point]) -> Section {
     section.blocks.push(Block::Charts(vec![memory_chart(points).draw()]));
     let number = |value: Option<f64>, unit: Unit| value.map(|v| unit.text(v));
     let step = |p: &Point| number(p.step_bytes().map(|b| b as f64), Unit::Bytes);
-    section
-        .blocks
-        .push(Block::Heading("Peak tensor bytes above weights, gradients, optimizer state and batch".to_owned()));
+    section.blocks.push(Block::Heading("Peak tensor bytes above weights, optimizer state and batch".to_owned()));
     section.blocks.push(Block::Table(by_frames_and_name(points, step)));
     let peak = |p: &Point| number(p.peak_bytes.map(|b| b as f64), Unit::Bytes);
     section.blocks.push(Block::Heading("Peak tensor bytes in all".to_owned()));

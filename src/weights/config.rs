@@ -19,7 +19,14 @@ pub(crate) struct TransformersConfig {
     decoder_num_attention_heads: Option<i64>,
     #[serde(default = "gelu")]
     hidden_act: String,
+    /// Added to the variance in every norm. The published code has 1e-6, as ours; transformers' default is 1e-12, which
+    /// tells only where tokens hardly vary.
+    #[serde(default)]
+    layer_norm_eps: f64,
 }
+
+/// Largest epsilon of the norms for which ours, 1e-6, stands.
+const MOST_EPS: f64 = 1e-5;
 
 fn side() -> i64 {
     224
@@ -47,6 +54,10 @@ pub(crate) fn preset_of(weights: &Foreign, config: Option<&str>, sets: &[String]
         let act = config.hidden_act;
         return Err(BadInput(format!("config.json has hidden_act {act:?}; longvid's blocks compute \"gelu\"")).into());
     }
+    if config.layer_norm_eps > MOST_EPS {
+        let eps = config.layer_norm_eps;
+        return Err(BadInput(format!("config.json has layer_norm_eps {eps:e}; longvid's norms have 1e-6")).into());
+    }
     let Some([width, _, t, h, w]) =
         weights.size_of("encoder.embed.weight").and_then(|size| <[i64; 5]>::try_from(size).ok())
     else {
@@ -62,11 +73,11 @@ pub(crate) fn preset_of(weights: &Foreign, config: Option<&str>, sets: &[String]
         format!("clip.patch=[{t}, {h}, {w}]"),
         format!("model.encoder.width={width}"),
         format!("model.encoder.depth={}", weights.depth("encoder.blocks")),
-        format!("model.encoder.heads={}", config.num_attention_heads.unwrap_or_else(|| published_heads(width))),
+        format!("model.encoder.heads={}", heads("encoder", config.num_attention_heads, width, sets)?),
         format!("model.encoder.final_norm={norm}"),
     ];
     if let Some([width, ..]) = weights.size_of("to_decoder.weight").as_deref() {
-        let heads = config.decoder_num_attention_heads.unwrap_or_else(|| published_heads(*width));
+        let heads = heads("decoder", config.decoder_num_attention_heads, *width, sets)?;
         shape.push(format!("model.decoder.width={width}"));
         shape.push(format!("model.decoder.depth={}", weights.depth("decoder")));
         shape.push(format!("model.decoder.heads={heads}"));
@@ -75,13 +86,26 @@ pub(crate) fn preset_of(weights: &Foreign, config: Option<&str>, sets: &[String]
     presets::load("videomae-b-16f", &shape)
 }
 
-/// Heads of the published models of this width: 64 values each, but in the two largest encoders and the largest decoder.
-fn published_heads(width: i64) -> i64 {
-    match width {
-        1280 | 1408 => 16,
-        640 => 8,
-        width => (width / 64).max(1),
-    }
+/// Attention heads of a network, which no weight's shape tells: as `config.json` says, else those of the published model of
+/// this width, else as the user sets.
+fn heads(network: &str, said: Option<i64>, width: i64, sets: &[String]) -> Result<i64, BadInput> {
+    let key = format!("model.{network}.heads");
+    let published = match width {
+        192 => Some(3),
+        384 => Some(6),
+        512 | 640 => Some(8),
+        768 => Some(12),
+        1024 | 1280 | 1408 => Some(16),
+        _ => None,
+    };
+    // What the user sets replaces it.
+    let set = sets.iter().any(|set| set.split('=').next().is_some_and(|name| name.trim() == key)).then_some(1);
+    said.or(published).or(set).ok_or_else(|| {
+        BadInput(format!(
+            "how many heads the {network} of width {width} has is in no weight, there is no config.json that says it, and no \
+             published VideoMAE has this width: give --set {key}=N"
+        ))
+    })
 }
 
 /// `config.json` of transformers' VideoMAE for an encoder or a whole model of ours.

@@ -192,6 +192,27 @@ fn released_files_of_the_published_code_need_no_config() {
 }
 
 #[test]
+fn heads_that_nobody_tells_are_asked_for_and_other_norms_refused() {
+    let foreign = || {
+        let mut weights = NamedTensors::new();
+        let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));
+        weights.insert("patch_embed.proj.weight".to_owned(), zeros(&[320, 3, 2, 16, 16]));
+        weights.insert("blocks.0.norm1.weight".to_owned(), zeros(&[320]));
+        Foreign::new("own.safetensors", weights).unwrap()
+    };
+    let said = preset_of(&foreign(), None, &[]).unwrap_err().to_string();
+    assert!(said.contains("width 320") && said.contains("--set model.encoder.heads=N"), "{said}");
+    let sets = ["model.encoder.heads=4".to_owned()];
+    let preset: PretrainPreset = preset_of(&foreign(), None, &sets).unwrap().parse().unwrap();
+    assert_eq!(preset.model.encoder().heads, 4);
+    let config = |eps: &str| format!(r#"{{ "num_attention_heads": 5, "layer_norm_eps": {eps} }}"#);
+    let said = preset_of(&foreign(), Some(&config("1e-3")), &[]).unwrap_err().to_string();
+    assert!(said.contains("layer_norm_eps 1e-3"), "{said}");
+    let preset: PretrainPreset = preset_of(&foreign(), Some(&config("1e-12")), &[]).unwrap().parse().unwrap();
+    assert_eq!(preset.model.encoder().heads, 5);
+}
+
+#[test]
 fn weights_that_do_not_fit_are_refused_by_key_and_shape() {
     let said = |change: &dyn Fn(&mut NamedTensors)| {
         let mut weights = golden("clip").weights;

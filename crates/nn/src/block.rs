@@ -82,7 +82,9 @@ impl Block {
         let (b, n, d) = (x_bnd.size()[0], x_bnd.size()[1], x_bnd.size()[2]);
         let qkv = x_bnd.apply(&self.norm1).apply(&self.qkv);
         let qkv_3bhnd = qkv.view([b, n, 3, self.heads, d / self.heads]).permute([2, 0, 3, 1, 4]);
-        let mixed = attention(&qkv_3bhnd.get(0), &qkv_3bhnd.get(1), &qkv_3bhnd.get(2), mask_nn);
+        // One backward for the three: selecting each would make and add three gradients of the size of all.
+        let [q, k, v] = &qkv_3bhnd.unbind(0)[..] else { unreachable!("qkv has three parts") };
+        let mixed = attention(q, k, v, mask_nn);
         let x_bnd = x_bnd + drop.apply(mixed.apply(&self.proj));
         &x_bnd + drop.apply(self.mlp.forward(&x_bnd.apply(&self.norm2)))
     }
@@ -124,7 +126,8 @@ impl CrossBlock {
         let (m_len, head) = (memory_bmd.size()[1], d / self.heads);
         let q = x_bqd.apply(&self.norm1).apply(&self.q).view([b, q_len, self.heads, head]).transpose(1, 2);
         let kv_2bhmd = memory_bmd.apply(&self.kv).view([b, m_len, 2, self.heads, head]).permute([2, 0, 3, 1, 4]);
-        let mixed = attention(&q, &kv_2bhmd.get(0), &kv_2bhmd.get(1), mask_qm);
+        let [k, v] = &kv_2bhmd.unbind(0)[..] else { unreachable!("kv has two parts") };
+        let mixed = attention(&q, k, v, mask_qm);
         let x_bqd = x_bqd + mixed.apply(&self.proj);
         &x_bqd + self.mlp.forward(&x_bqd.apply(&self.norm2))
     }

@@ -24,8 +24,9 @@
 //!
 //! Backward frees what an operator kept as soon as it is through. It holds most at the start of a part: there the gradient
 //! that comes in (4 R D), that of the MLP's hidden layer (4 w R D) and that of one weight stand beside all that is kept up to
-//! here. Gradients of weights are added to those that are there already, once the last use of a weight is through: those of
-//! weights that several parts share wait until then. The optimizer works in place.
+//! here. Gradients of weights grow as the kept shrinks: those of a part are there once it is through, all of them from the
+//! second micro-batch on, where they are added to. Those of weights that several parts share wait for the last use. The
+//! optimizer works in place.
 
 mod cross;
 mod parts;
@@ -108,6 +109,8 @@ pub struct Part {
     pub forward_flops: i64,
     /// The same backward, with those that run again.
     pub backward_flops: i64,
+    /// Bytes of the gradients of one's weights, which are there once it went back.
+    pub gradient_bytes: i64,
 }
 
 /// A whole step, without optimizer and data.
@@ -132,6 +135,8 @@ pub struct Peak {
     pub kept_bytes: i64,
     /// Bytes that come and go with the one that runs.
     pub passing_bytes: i64,
+    /// Bytes of weights' gradients that are there.
+    pub gradient_bytes: i64,
 }
 
 /// Direction in which a part runs.
@@ -141,30 +146,43 @@ pub enum Pass {
     Forward,
     /// From the loss to the weights.
     Backward,
+    /// Behind both: the optimizer.
+    Update,
 }
 
 impl Peak {
     /// All of it.
     pub fn bytes(&self) -> i64 {
-        self.kept_bytes + self.passing_bytes
+        self.kept_bytes + self.passing_bytes + self.gradient_bytes
     }
 }
 
 impl StepCost {
-    /// The moment at which a step holds most beside weights, optimizer and data; the first where there are several. `None`
+    /// The moment at which a step holds most beside weights, moments and data; the first where there are several. `None`
     /// without any part.
-    pub fn peak(&self) -> Option<Peak> {
-        let mut before = 0;
+    ///
+    /// * `num_micro_batches` - of the step; the second finds the gradients of the first
+    pub fn peak(&self, num_micro_batches: i64) -> Option<Peak> {
+        let all_gradients: i64 = self.parts.iter().map(|part| part.count * part.gradient_bytes).sum();
+        let adding = num_micro_batches > 1;
+        let (mut before, mut behind) = (0, all_gradients);
         let mut moments = Vec::new();
         for (i, part) in self.parts.iter().enumerate() {
-            // Of several in a row the last one has most before it.
-            let kept = before + part.count * part.kept_bytes;
-            let forward = part.forward_bytes - part.kept_bytes;
-            moments.push(Peak { part: i, pass: Pass::Forward, kept_bytes: kept, passing_bytes: forward });
-            let backward = part.backward_bytes;
-            moments.push(Peak { part: i, pass: Pass::Backward, kept_bytes: kept, passing_bytes: backward });
-            before = kept;
+            behind -= part.count * part.gradient_bytes;
+            let mut moment = |pass, num_kept: i64, passing_bytes, gradient_bytes| {
+                let kept_bytes = before + num_kept * part.kept_bytes;
+                let gradient_bytes = if adding { all_gradients } else { gradient_bytes };
+                moments.push(Peak { part: i, pass, kept_bytes, passing_bytes, gradient_bytes });
+            };
+            // Of several in a row the last one has most before it forward. Backward it goes first; at the first one's turn
+            // the gradients of all others are there.
+            moment(Pass::Forward, part.count, part.forward_bytes - part.kept_bytes, 0);
+            moment(Pass::Backward, part.count, part.backward_bytes, behind);
+            moment(Pass::Backward, 1, part.backward_bytes, behind + (part.count - 1) * part.gradient_bytes);
+            before += part.count * part.kept_bytes;
         }
+        let part = self.parts.len().checked_sub(1)?;
+        moments.push(Peak { part, pass: Pass::Update, kept_bytes: 0, passing_bytes: 0, gradient_bytes: all_gradients });
         // The first of equal ones: max_by_key would give the last.
         moments.into_iter().rev().max_by_key(Peak::bytes)
     }

@@ -170,6 +170,12 @@ int lv_fused_adamw(at::Tensor* const* params, at::Tensor* const* grads, at::Tens
 }
 
 // The L2 norm over all tensors together, as a scalar tensor on their device.
+int lv_drop_gradients(at::Tensor* const* list, int n) {
+  return guard([&] {
+    for (int i = 0; i < n; ++i) list[i]->mutable_grad() = at::Tensor();
+  });
+}
+
 int lv_total_norm(at::Tensor* const* list, int n, at::Tensor** output) {
   return guard([&] {
     at::NoGradGuard no_grad;

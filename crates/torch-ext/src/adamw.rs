@@ -71,6 +71,18 @@ pub fn fused_adamw(
     shim::check(status, during)
 }
 
+/// Takes the gradients off `variables`: they have none, and the next backward pass puts its own there without adding. Their
+/// memory is free once nobody else holds them.
+///
+/// # Errors
+/// [`Error::Torch`].
+pub fn drop_gradients(variables: &[Tensor]) -> Result<(), Error> {
+    let list = shim::handles(variables);
+    // SAFETY: `list` holds handles of tensors borrowed for the length of the call.
+    let status = unsafe { shim::lv_drop_gradients(list.as_ptr(), list.len() as c_int) };
+    shim::check(status, "dropping gradients")
+}
+
 /// The L2 norm over all values of all tensors together, a scalar on their device (no synchronisation).
 ///
 /// # Errors
@@ -132,6 +144,18 @@ mod tests {
         let steps = vec![Tensor::zeros([], (Kind::Float, Device::Cpu))];
         let err = fused_adamw(&sized(2), &sized(3), (&sized(2), &sized(2)), &steps, &by).unwrap_err();
         assert!(matches!(err, Error::Torch { .. }), "{err}");
+    }
+
+    #[test]
+    fn a_dropped_gradient_is_gone_and_the_next_one_is_not_added_to_it() {
+        let x = Tensor::from_slice(&[1.0f32, 2.0]).set_requires_grad(true);
+        x.square().sum(Kind::Float).backward();
+        let held = x.grad();
+        drop_gradients(&[x.shallow_clone()]).unwrap();
+        assert!(!x.grad().defined());
+        assert_eq!(Vec::<f32>::try_from(held).unwrap(), [2.0, 4.0]);
+        x.sum(Kind::Float).backward();
+        assert_eq!(Vec::<f32>::try_from(x.grad()).unwrap(), [1.0, 1.0]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod non_finite;
 mod norm;
 mod shim;
 
-pub use adamw::{AdamWStep, fused_adamw, total_norm};
+pub use adamw::{AdamWStep, drop_gradients, fused_adamw, total_norm};
 pub use autocast::{Precision, autocast, has_bf16, precision};
 pub use checkpoint::checkpoint;
 pub use collective::{Group, GroupError, Rendezvous, StoreHost};

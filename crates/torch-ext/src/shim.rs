@@ -62,6 +62,7 @@ unsafe extern "C" {
         weight_decay: f64,
         eps: f64,
     ) -> c_int;
+    pub(crate) fn lv_drop_gradients(list: *const *mut C_tensor, n: c_int) -> c_int;
     pub(crate) fn lv_autocast_begin(device_type: c_int, is_bf16: c_int, output: *mut *mut AutocastScope) -> c_int;
     pub(crate) fn lv_autocast_end(scope: *mut AutocastScope);
     pub(crate) fn lv_autocast_is_bf16(device_type: c_int, output: *mut c_int) -> c_int;

@@ -67,7 +67,6 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
     let precision = plan.precision().on(vs.device());
     let state = state(vs, optimizer, ema.as_deref());
     let mut keeper = Keeper::resume(run, plan, ranks, &state)?;
-    optimizer.remember_gradients().map_err(TrainError::from)?;
     let mut meter = Meter::start(vs.device());
     for step in keeper.progress.step + 1..=plan.steps() {
         let began = Instant::now();
@@ -77,7 +76,7 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
         let loaded = catch("making the batch", || task.next(step)).map_err(|caught| at.caught(caught))??;
         let first = ranks.rank() * split.accumulate;
         let place = |i| MicroBatch { run_seed: plan.seed(), index: (first + i) as u64, at, precision };
-        optimizer.zero_grad().map_err(|err| at.failed(err))?;
+        optimizer.drop_gradients().map_err(|err| at.failed(err))?;
         let mut sums = Sums::default();
         for (i, batch) in loaded.micro_batches.iter().enumerate() {
             let compute = || sums.add(place(i), 1.0 / split.accumulate as f64, || task.loss(batch));

@@ -24,8 +24,7 @@ pub struct AdamWConfig {
 /// AdamW (Loshchilov and Hutter, arXiv:1711.05101) by libtorch's fused kernel, with its state in plain tensors, so that a
 /// checkpoint can hold it.
 ///
-/// A parameter without a gradient is left alone, as in PyTorch. One that had a gradient once keeps it, zeroed, and takes
-/// part from then on.
+/// A parameter without a gradient in a step is left alone in that step, moments and decay too, as in PyTorch.
 #[derive(Debug)]
 pub struct AdamW {
     betas: [f64; 2],
@@ -86,28 +85,13 @@ impl AdamW {
         Ok(optimizer)
     }
 
-    /// Gives a zero gradient to every parameter that has taken a step and has none: after a resume, so that one which has a
-    /// gradient in some steps only takes part in all others as it would have.
-    pub(crate) fn remember_gradients(&mut self) -> Result<(), NnError> {
-        let during = "making gradients after a resume";
-        for Parameter { value, num_steps, .. } in &self.parameters {
-            if !value.grad().defined() && f64::try_from(num_steps).during(during)? > 0.0 {
-                let zero = || value.f_zeros_like()?.f_mul(value)?.f_sum(Kind::Float)?.f_backward();
-                zero().during(during)?;
-            }
-        }
-        self.zero_grad()
-    }
-
-    /// Sets all gradients to zero, in place.
+    /// Takes all gradients off: memory that the forward pass can have, and no sum to make in the backward pass.
     ///
     /// # Errors
     /// [`NnError`] when libtorch fails.
-    pub fn zero_grad(&mut self) -> Result<(), NnError> {
-        for (_, mut grad) in self.with_gradient() {
-            drop(grad.f_zero_().during("zeroing gradients")?);
-        }
-        Ok(())
+    pub fn drop_gradients(&mut self) -> Result<(), NnError> {
+        let values: Vec<Tensor> = self.parameters.iter().map(|parameter| parameter.value.shallow_clone()).collect();
+        Ok(torch_ext::drop_gradients(&values)?)
     }
 
     /// Scales the gradients of the model down to the length `max` where they are longer, and those of each side to its own,

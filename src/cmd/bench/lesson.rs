@@ -39,7 +39,7 @@ impl Lesson {
         })
     }
 
-    /// One step: zeroed gradients, forward, backward, clipping, optimizer, average; the seconds that it took.
+    /// One step: no gradients, forward, backward, clipping, optimizer, average; the seconds that it took.
     pub(super) fn take(&mut self) -> anyhow::Result<f64> {
         self.num_taken += 1;
         let began = Instant::now();
@@ -47,8 +47,13 @@ impl Lesson {
         Ok(began.elapsed().as_secs_f64())
     }
 
+    /// Leaves what is there between steps.
+    pub(super) fn drop_gradients(&mut self) -> anyhow::Result<()> {
+        Ok(self.optimizer.drop_gradients()?)
+    }
+
     fn train(&mut self) -> anyhow::Result<()> {
-        self.optimizer.zero_grad()?;
+        self.optimizer.drop_gradients()?;
         let loss = || self.model.loss(&self.batch, 0);
         let losses = torch_ext::autocast(self.device, self.computing.precision, loss)??;
         losses.total.f_backward()?;

@@ -21,8 +21,9 @@ pub(crate) fn memory_point(args: &MemoryPointArgs, session: &Session) -> anyhow:
         computing.precision = Precision::Bf16;
     }
     let mut lesson = Lesson::new(&setup, device, computing)?;
-    // The first step makes gradients and moments; they belong to the base, not to the step.
+    // The first step makes the moments; they belong to the base. Gradients belong to the step.
     lesson.take()?;
+    lesson.drop_gradients()?;
     let base = memory::stats(device)?.current_bytes;
     memory::reset_peak(device)?;
     let counts_resident = memory::reset_resident_peak();

@@ -16,6 +16,7 @@ pub struct Reading {
 ///
 /// * `waiting_bytes` - gradients that wait while this part's backward pass runs: those of the answers of all parts, and, as
 ///   far as other parts came to them, of the memory and of weights
+/// * the part's own `gradient_bytes` are none: which part is the last to use the weights, the caller knows
 pub fn cross_blocks(cfg: &StackConfig, reading: Reading, waiting_bytes: i64, computing: Computing) -> Part {
     let Reading { queries, memory, recompute } = reading;
     let (q, m, d, w) = (queries.rows(), memory.rows(), cfg.width, computing.value_bytes());
@@ -48,6 +49,7 @@ pub fn cross_blocks(cfg: &StackConfig, reading: Reading, waiting_bytes: i64, com
         backward_bytes,
         forward_flops: cfg.depth * (linear + 4 * pairs * d),
         backward_flops: cfg.depth * (2 * linear + attention_flops),
+        gradient_bytes: 0,
     };
     if recompute == Recompute::None {
         return part;

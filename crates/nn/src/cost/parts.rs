@@ -13,7 +13,12 @@ const BLOCK_SQUARES: i64 = 12;
 impl StackConfig {
     /// Trained values: weights, 9 widths of biases, 4 of norms. Those of blocks that read a memory are as many.
     pub fn num_parameters(&self) -> i64 {
-        self.depth * (BLOCK_SQUARES * self.width * self.width + 13 * self.width)
+        self.depth * self.block_parameters()
+    }
+
+    /// Those of one block.
+    fn block_parameters(&self) -> i64 {
+        BLOCK_SQUARES * self.width * self.width + 13 * self.width
     }
 }
 
@@ -66,6 +71,7 @@ pub fn block(name: &'static str, cfg: &StackConfig, tokens: Tokens, computing: C
         backward_bytes: in_mlp.max(pairs_backward),
         forward_flops: linear + 4 * pairs * d,
         backward_flops: 2 * linear + attention_backward_flops(pairs * d, computing),
+        gradient_bytes: 4 * cfg.block_parameters(),
     }
 }
 
@@ -108,6 +114,7 @@ fn recomputed(one: &Part, num: i64, input_bytes: i64) -> Part {
         backward_bytes: num * one.kept_bytes + one.backward_bytes,
         forward_flops,
         backward_flops: forward_flops + num * one.backward_flops,
+        gradient_bytes: num * one.gradient_bytes,
         ..one.clone()
     }
 }
@@ -131,6 +138,7 @@ fn embedding(cfg: &VitConfig, tokens: Tokens, cube_values: i64, computing: Compu
         forward_flops: flops,
         // Pixels need no gradient.
         backward_flops: flops,
+        gradient_bytes: 4 * (cube_values + 1) * d,
     }
 }
 
@@ -174,6 +182,8 @@ pub fn bridge(position: Position, [rows, query_rows]: [i64; 2], [from, to]: [i64
             + computing.weight_grad_bytes(from * to),
         forward_flops: flops,
         backward_flops: 2 * flops,
+        // The norm, the map, the query.
+        gradient_bytes: 4 * (2 * from + from * to + to),
     }
 }
 
@@ -211,5 +221,6 @@ pub fn loss(
         backward_bytes: square.max(head),
         forward_flops: flops,
         backward_flops: 2 * flops,
+        gradient_bytes: 4 * (2 * width + (width + 1) * target_width),
     }
 }

@@ -28,6 +28,7 @@ fn part(count: i64, kept_bytes: i64, forward_bytes: i64, backward_bytes: i64) ->
         backward_bytes,
         forward_flops: 2,
         backward_flops: 5,
+        gradient_bytes: 0,
     }
 }
 
@@ -36,13 +37,37 @@ fn most_is_held_where_kept_and_passing_bytes_add_up_to_most() {
     let cost = |parts: Vec<Part>| StepCost { num_parameters: 0, constant_bytes: 0, parts };
     // Forward 100 - 10 on top of 30; backward 5 on top of 30, 60 on top of 33.
     let three = cost(vec![part(3, 10, 100, 5), part(1, 3, 8, 60)]);
-    let peak = three.peak().unwrap();
+    let peak = three.peak(1).unwrap();
     assert_eq!((peak.part, peak.pass, peak.kept_bytes, peak.passing_bytes), (0, Pass::Forward, 30, 90));
     let three = cost(vec![part(3, 10, 20, 5), part(1, 3, 8, 60)]);
-    let peak = three.peak().unwrap();
+    let peak = three.peak(1).unwrap();
     assert_eq!((peak.part, peak.pass, peak.bytes()), (1, Pass::Backward, 93));
     assert_eq!(three.flops(), 3 * 7 + 7);
-    assert!(cost(Vec::new()).peak().is_none());
+    assert!(cost(Vec::new()).peak(1).is_none());
+}
+
+#[test]
+fn gradients_of_weights_grow_while_what_was_kept_goes() {
+    let cost = |gradients: [i64; 2]| StepCost {
+        num_parameters: 0,
+        constant_bytes: 0,
+        parts: vec![
+            Part { gradient_bytes: gradients[0], ..part(3, 10, 10, 5) },
+            Part { gradient_bytes: gradients[1], ..part(1, 3, 3, 4) },
+        ],
+    };
+    let peak = |gradients, num_micro_batches| {
+        let peak = cost(gradients).peak(num_micro_batches).unwrap();
+        (peak.part, peak.pass, peak.gradient_bytes, peak.bytes())
+    };
+    // At the start of the way back all 33 are kept, and no gradient is there.
+    assert_eq!(peak([1, 1], 1), (1, Pass::Backward, 0, 33 + 4));
+    // Behind two of the first three: one is kept, the others' gradients are there.
+    assert_eq!(peak([12, 1], 1), (0, Pass::Backward, 25, 10 + 5 + 25));
+    // In the end all are there and nothing else.
+    assert_eq!(peak([100, 1], 1), (1, Pass::Update, 301, 301));
+    // A second micro-batch has all of the first's.
+    assert_eq!(peak([1, 1], 2), (1, Pass::Backward, 4, 33 + 4 + 4));
 }
 
 #[test]
