@@ -44,7 +44,7 @@ impl Lesson {
                 let checked = config.check(grid, patch).expect("the frame counts measured here fit");
                 let model = Arvideo::new(vs.root(), &checked, width).expect("a model of a checked preset");
                 Box::new(move |item| {
-                    let plan = checked.plan((0, 0, item));
+                    let plan = checked.plan(&[], (0, 0, item)).expect("a preset that reads no priorities");
                     model.loss(&clip_bthwc, &[plan], &targets).expect("shapes that fit")
                 })
             }

@@ -24,7 +24,7 @@ pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, ExportTo, InfoA
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::plan::PlanArgs;
-pub(crate) use self::study::{StudyArgs, StudyCommand};
+pub(crate) use self::study::{StudyArgs, StudyCommand, StudyDataArg};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
 pub(crate) use self::tokenizer::TokenizerEvalArgs;
 pub(crate) use self::weights::{PartArg, WeightsCommand, WeightsExportArgs, WeightsImportArgs};

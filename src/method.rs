@@ -70,10 +70,10 @@ impl Method {
     pub(crate) fn needs_tokens(&self) -> Option<&'static str> {
         let adaptive = |checked: &CheckedLvmae| matches!(checked.config().decoder_mask, DecoderMask::Adaptive { .. });
         match (self.target(), self) {
-            (Target::Codes | Target::Factored, _) => Some("codes as targets"),
+            (Target::Codes | Target::Factored | Target::Full, _) => Some("codes as targets"),
             (Target::Latents, _) => Some("latents as targets"),
-            (_, Method::Lvmae(checked)) if adaptive(checked) => Some("priorities for its adaptive mask"),
-            _ => None,
+            (_, Method::Lvmae(checked)) => adaptive(checked).then_some("priorities for its adaptive mask"),
+            (_, Method::Arvideo(checked)) => checked.needs_priorities(),
         }
     }
 
@@ -105,7 +105,7 @@ impl Method {
             Method::Arvideo(checked) => {
                 let (count, size) = (checked.clusters().count(), checked.clusters().size());
                 let n = checked.grid().num_tokens();
-                let (read, predicted) = ((count - 1) * checked.num_kept(), (count - 1) * size);
+                let [read, predicted] = [checked.num_kept(), checked.num_predicted()].map(|num| (count - 1) * num);
                 format!("{n} tokens in {count} clusters of {size}: {read} are read, {predicted} predicted")
             }
         }
@@ -124,11 +124,7 @@ impl Model {
                 let masks = batch.masks((model, checked), seed)?;
                 Ok(model.loss(clip, &masks, targets)?)
             }
-            Model::Arvideo(model, checked) => {
-                let plans: Vec<_> =
-                    batch.draws.iter().map(|draw| checked.plan((seed, draw.epoch, draw.item))).collect();
-                Ok(model.loss(clip, &plans, targets)?)
-            }
+            Model::Arvideo(model, checked) => Ok(model.loss(clip, &batch.plans(checked, seed)?, targets)?),
         }
     }
 
@@ -187,6 +183,17 @@ impl PretrainBatch {
         seed: u64,
     ) -> anyhow::Result<Vec<lvmae::ClipMask>> {
         self.with_cues((model, checked), |draw, cues| checked.mask(cues, (seed, draw.epoch, draw.item)))
+    }
+
+    /// The plans of the clips, in their order.
+    ///
+    /// * `seed` - run seed
+    pub(crate) fn plans(&self, checked: &CheckedArvideo, seed: u64) -> anyhow::Result<Vec<arvideo::ClusterPlan>> {
+        let of_clip = |(i, draw): (usize, &Draw)| {
+            let priorities_n = self.priorities_bn.get(i).map_or(&[][..], Vec::as_slice);
+            checked.plan(priorities_n, (seed, draw.epoch, draw.item))
+        };
+        Ok(self.draws.iter().enumerate().map(of_clip).collect::<Result<_, _>>()?)
     }
 
     /// Something of each clip that follows from what masks look at.

@@ -1,5 +1,6 @@
 //! What a clip's tokens look like: frames over time in columns, one row per way of seeing them.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use spec::{ClipGeometry, Grid};
@@ -15,6 +16,8 @@ const SHOWN_PX: usize = 96;
 const GAP_PX: usize = 4;
 
 const DECODED_COLOUR: [u8; 3] = [255, 190, 30];
+
+const CLUSTER_COLOUR: [u8; 3] = [255; 3];
 
 /// A clip as a strip of frames: rows are added, then drawn.
 #[derive(Debug)]
@@ -57,6 +60,14 @@ impl Strip {
         self.row(|frame, patches, places| Ok(frame.dim_patches(&places.map(|n| !tokens.contains(&n)), patches)?))
     }
 
+    /// These tokens of another clip of the same geometry, the rest is dark.
+    fn only_of(mut self, rgb: &[u8], tokens: &[i64], geometry: &ClipGeometry) -> anyhow::Result<Self> {
+        let own = std::mem::replace(&mut self.frames, Strip::new(rgb, geometry)?.frames);
+        let mut strip = self.only(tokens)?;
+        strip.frames = own;
+        Ok(strip)
+    }
+
     /// These tokens are outlined.
     pub(crate) fn outlined(self, tokens: &[i64]) -> anyhow::Result<Self> {
         self.row(|frame, patches, places| {
@@ -66,17 +77,36 @@ impl Strip {
 
     /// A value per token as a heat map, scaled to the clip's own range (its 99th percentile is the brightest).
     pub(crate) fn heat(self, values_n: &[f32]) -> anyhow::Result<Self> {
-        let mut sorted = values_n.to_vec();
-        sorted.sort_by(f32::total_cmp);
-        let low = sorted.first().copied().unwrap_or_default();
-        let high = sorted.get(sorted.len() * 99 / 100).copied().unwrap_or(1.0);
-        let scale = 1.0 / (high - low).max(f32::MIN_POSITIVE);
+        let heat = Heat::of(values_n, values_n);
+        self.row(|frame, patches, places| Ok(frame.overlay_grid_heat(&places.map(|n| heat.at(n)), patches)?))
+    }
+
+    /// The same of some tokens, the rest is dark.
+    fn heat_of(self, values_n: &[f32], tokens: &[i64]) -> anyhow::Result<Self> {
+        let some: Vec<f32> = tokens.iter().filter_map(|n| values_n.get(*n as usize).copied()).collect();
+        let heat = Heat::of(values_n, &some);
         self.row(|frame, patches, places| {
-            let shown = places.map(|n| {
-                let value = values_n.get(n as usize).copied().unwrap_or_default();
-                if value.is_finite() { ((value - low) * scale).clamp(0.0, 1.0) } else { 0.0 }
-            });
-            Ok(frame.overlay_grid_heat(&shown, patches)?)
+            let warm = frame.overlay_grid_heat(&places.map(|n| heat.at(n)), patches)?;
+            Ok(warm.dim_patches(&places.map(|n| !tokens.contains(&n)), patches)?)
+        })
+    }
+
+    /// The place of each token's cluster in the order as a heat map, each cluster outlined.
+    fn ranks(self, plan: &arvideo::ClusterPlan, clusters: &arvideo::Clusters) -> anyhow::Result<Self> {
+        let mut rank_n = vec![0; self.grid.num_tokens() as usize];
+        for (rank, cluster) in plan.order.iter().enumerate() {
+            clusters.tokens(*cluster).iter().for_each(|token| rank_n[*token as usize] = rank);
+        }
+        let values_n: Vec<f32> = rank_n.iter().map(|rank| *rank as f32).collect();
+        let heat = Heat::of(&values_n, &values_n);
+        self.row(|frame, patches, places| {
+            let mut drawn = frame.overlay_grid_heat(&places.map(|n| heat.at(n)), patches)?;
+            let ranks = places.map(|n| rank_n[n as usize]);
+            for rank in ranks.iter().collect::<BTreeSet<_>>() {
+                let marked: Vec<bool> = ranks.iter().map(|other| other == rank).collect();
+                drawn = drawn.outline_patches(&marked, patches, CLUSTER_COLOUR)?;
+            }
+            Ok(drawn)
         })
     }
 
@@ -101,6 +131,29 @@ impl Strip {
             cells.push(picture.upscale(magnification(picture))?);
         }
         Ok(Picture::contact_sheet(&cells, self.latent_frames.len(), GAP_PX)?)
+    }
+}
+
+/// Values on the scale of a heat map.
+struct Heat<'a> {
+    values_n: &'a [f32],
+    low: f32,
+    scale: f32,
+}
+
+impl<'a> Heat<'a> {
+    /// * `shown` - the values that give the range: their 99th percentile is the brightest
+    fn of(values_n: &'a [f32], shown: &[f32]) -> Self {
+        let mut sorted = shown.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let low = sorted.first().copied().unwrap_or_default();
+        let high = sorted.get(sorted.len() * 99 / 100).copied().unwrap_or(1.0);
+        Heat { values_n, low, scale: 1.0 / (high - low).max(f32::MIN_POSITIVE) }
+    }
+
+    fn at(&self, token: i64) -> f32 {
+        let value = self.values_n.get(token as usize).copied().unwrap_or_default();
+        if value.is_finite() { ((value - self.low) * self.scale).clamp(0.0, 1.0) } else { 0.0 }
     }
 }
 
@@ -155,18 +208,30 @@ pub(crate) fn mask_picture(
     strip.outlined(&mask.decoded)?.draw()
 }
 
-/// What next-cluster prediction sees: frames, the place of each token's cluster in the order, the tokens that are read.
+/// What next-cluster prediction said of the predicted tokens of one clip.
+#[derive(Debug)]
+pub(crate) enum Answers {
+    /// It was not asked.
+    None,
+    /// A clip of the same geometry with what it predicted in their places, `[T, S, S, 3]`.
+    Pixels(Vec<u8>),
+    /// How wrong it was, a value for every token of the clip.
+    Errors(Vec<f32>),
+}
+
+/// What next-cluster prediction sees and says: frames, the clusters and their order, the tokens that are read, and what was
+/// made of those that are predicted.
 pub(crate) fn cluster_picture(
     clip: &LoadedClip,
-    plan: &arvideo::ClusterPlan,
-    clusters: &arvideo::Clusters,
+    (plan, clusters): (&arvideo::ClusterPlan, &arvideo::Clusters),
+    answers: &Answers,
     geometry: &ClipGeometry,
 ) -> anyhow::Result<Picture> {
-    let mut rank_n = vec![0.0; geometry.grid().num_tokens() as usize];
-    for (rank, cluster) in plan.order.iter().enumerate() {
-        for token in clusters.tokens(*cluster) {
-            rank_n[*token as usize] = rank as f32;
-        }
+    let strip = Strip::new(&clip.rgb, geometry)?.plain().ranks(plan, clusters)?.only(&plan.inputs)?;
+    match answers {
+        Answers::None => strip,
+        Answers::Pixels(rgb) => strip.only_of(rgb, &plan.predicted, geometry)?,
+        Answers::Errors(error_n) => strip.heat_of(error_n, &plan.predicted)?,
     }
-    Strip::new(&clip.rgb, geometry)?.plain().heat(&rank_n)?.only(&plan.inputs)?.draw()
+    .draw()
 }

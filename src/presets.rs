@@ -15,6 +15,8 @@ const BUILTIN: &[(&str, &str)] = &[
     ("lvmae-tiny-128f", include_str!("../presets/lvmae-tiny-128f.toml")),
     ("lvmae-b-128f", include_str!("../presets/lvmae-b-128f.toml")),
     ("arvideo-tiny-128f", include_str!("../presets/arvideo-tiny-128f.toml")),
+    ("arvideo-b-16f", include_str!("../presets/arvideo-b-16f.toml")),
+    ("arvideo-b-128f", include_str!("../presets/arvideo-b-128f.toml")),
     ("imagemae-b", include_str!("../presets/imagemae-b.toml")),
     ("imagemae-tiny", include_str!("../presets/imagemae-tiny.toml")),
     ("videomae-b-16f", include_str!("../presets/videomae-b-16f.toml")),

@@ -23,16 +23,19 @@ pub(crate) enum TargetShape {
     Latents { width: i64 },
     /// One of the levels of each channel of its code.
     Factored { levels: Vec<i64> },
+    /// One of the codes.
+    Full { codebook_size: i64 },
 }
 
 impl TargetShape {
     /// As tokenizers come in our presets, FSQ with six channels of eight levels: what a measurement without a tokenizer takes.
-    /// One layer of the head hangs on it.
+    /// One layer of the head hangs on it. Of codes, the most that can be told apart.
     pub(crate) fn usual(target: Target) -> Self {
         match target {
             Target::Codes => TargetShape::Codes { width: 6 },
             Target::Latents => TargetShape::Latents { width: 6 },
             Target::Factored => TargetShape::Factored { levels: vec![8; 6] },
+            Target::Full => TargetShape::Full { codebook_size: Target::MOST_CLASSES },
             Target::Pixels | Target::PixelsJoint | Target::PixelsRaw => TargetShape::Pixels,
         }
     }
@@ -40,13 +43,18 @@ impl TargetShape {
     /// Under a tokenizer with this quantizer.
     ///
     /// # Errors
-    /// [`BadInput`] where its codes are not made of levels, and the levels are the target.
+    /// [`BadInput`] where its codes are not made of levels, and the levels are the target; where the codes are, and are too
+    /// many.
     fn of(target: Target, quantizer: &Quantizer) -> Result<Self, BadInput> {
         let width = quantizer.num_channels();
         Ok(match target {
             Target::Codes => TargetShape::Codes { width },
             Target::Latents => TargetShape::Latents { width },
             Target::Factored => TargetShape::Factored { levels: quantizer.levels().ok_or_else(no_levels)? },
+            Target::Full => match quantizer.codebook_size() {
+                codebook_size @ ..=Target::MOST_CLASSES => TargetShape::Full { codebook_size },
+                too_many => return Err(too_many_codes(too_many)),
+            },
             Target::Pixels | Target::PixelsJoint | Target::PixelsRaw => TargetShape::Pixels,
         })
     }
@@ -57,6 +65,7 @@ impl TargetShape {
             TargetShape::Pixels => patch.num_pixels() * 3,
             TargetShape::Codes { width } | TargetShape::Latents { width } => *width,
             TargetShape::Factored { levels } => levels.iter().sum(),
+            TargetShape::Full { codebook_size } => *codebook_size,
         }
     }
 
@@ -66,6 +75,7 @@ impl TargetShape {
             TargetShape::Pixels => 0,
             TargetShape::Codes { width } | TargetShape::Latents { width } => 4 * width,
             TargetShape::Factored { levels } => 8 * levels.len() as i64,
+            TargetShape::Full { .. } => 8,
         }
     }
 
@@ -82,6 +92,10 @@ impl TargetShape {
                 let digits: Vec<Tensor> = levels.iter().map(channel).collect();
                 Targets::Factored { digits_bnd: Tensor::stack(&digits, -1), levels: levels.clone() }
             }
+            TargetShape::Full { codebook_size } => {
+                let codes_bn = Tensor::randint(*codebook_size, [b, n], (Kind::Int64, device));
+                Targets::Full { codes_bn, codebook_size: *codebook_size }
+            }
         }
     }
 }
@@ -92,6 +106,14 @@ fn no_levels() -> BadInput {
          or lfq), and this one has a learned codebook or a residual; set model.target to \"codes\", or train another tokenizer"
             .to_owned(),
     )
+}
+
+fn too_many_codes(codebook_size: i64) -> BadInput {
+    let [given, most] = [codebook_size, Target::MOST_CLASSES].map(|count| quantizer::grouped(count as u64));
+    BadInput(format!(
+        "target = \"full\" tells at most {most} codes apart, and this tokenizer has {given}; set model.target to \"factored\" or \
+         \"codes\", or train a tokenizer with a smaller codebook"
+    ))
 }
 
 /// Where codes and priorities come from.
@@ -185,6 +207,9 @@ impl TargetMaker {
             (TargetShape::Codes { .. }, _) => Targets::Codes(quantizer.values_from_codes(codes_bn)?),
             (TargetShape::Factored { levels }, _) => {
                 Targets::Factored { digits_bnd: quantizer.levels_from_codes(codes_bn)?, levels: levels.clone() }
+            }
+            (TargetShape::Full { codebook_size }, _) => {
+                Targets::Full { codes_bn: codes_bn.shallow_clone(), codebook_size: *codebook_size }
             }
             (TargetShape::Latents { .. }, Some(latents_bnd)) => Targets::Latents(latents_bnd.shallow_clone()),
             (TargetShape::Latents { .. }, None) => anyhow::bail!("latents were asked of a token store"),

@@ -57,6 +57,29 @@ fn the_plan_of_next_cluster_prediction_is_within_five_percent() {
         check(&folder, &format!("{tiny} {rest} {AGAIN}"));
     }
     check(&folder, &format!("{tiny} --frames 16 --force-bf16"));
+    for rest in [
+        "--set model.decoder_attention=\"self_and_cross\"",
+        "--set model.predicted={kind=\"weighted\"}",
+        "--set model.predicted={kind=\"top\",share=0.25}",
+        "--set model.target=\"full\" --set clip.size_px=32",
+    ] {
+        check(&folder, &format!("{tiny} --frames 32 {rest}"));
+        check(&folder, &format!("{tiny} --frames 32 {rest} {AGAIN}"));
+    }
+}
+
+#[test]
+fn memory_of_next_cluster_prediction_grows_with_its_tokens_and_not_with_their_pairs() {
+    let folder = Folder::empty();
+    let peak = |frames: i64| -> f64 {
+        let rest = format!("--preset arvideo-tiny-128f {SMALL} --frames {frames} --mask preset");
+        let point: Value = serde_json::from_str(&folder.ok(&format!("bench memory-point {rest}"))).expect("a point");
+        point["peak_bytes"].as_f64().expect("bytes")
+    };
+    let [short, long, longest] = [128, 256, 512].map(peak);
+    // Twice as many tokens more: twice as many bytes more, where a table of pairs would add four times as many.
+    let growth = (longest - long) / (long - short);
+    assert!((1.9..2.1).contains(&growth), "{short}, {long}, {longest}");
 }
 
 #[test]

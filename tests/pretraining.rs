@@ -86,6 +86,57 @@ fn every_target_trains_and_logs_how_well_it_is_predicted() {
 }
 
 #[test]
+fn a_codebook_is_classified_as_a_whole_up_to_its_limit() {
+    let folder = folder_with(&["train.h5", "tokenizer"]);
+    let fsq = r#"{kind="fsq",levels=[8,5,5],bound="official"}"#;
+    folder.ok(&tokenizer_train(&format!("--out small --set train.steps=1 --set tokenizer.quantizer={fsq}")));
+    for method in ["lvmae", "arvideo"] {
+        let full = |tokenizer: &str| {
+            let live =
+                format!("--clips train.h5 --tokenizer {tokenizer}/tokenizer.safetensors --set model.target=full");
+            pretrain(method, &format!("{live} --set train.steps=2 --set train.log_every=1 --out {method}"))
+        };
+        folder.refused(&full("tokenizer"), &["at most 16,384 codes", "this tokenizer has 262,144", "\"factored\""]);
+        folder.ok(&full("small"));
+        // 200 codes, of which a fresh head knows nothing.
+        let line = &metrics(&folder, method)[0];
+        let ce = line["ce"].as_f64().expect("a number");
+        assert!((0.5..1.5).contains(&(ce / 200f64.ln())), "{method}: {ce}");
+        assert!(line["codes_right"].is_number() && line["dims_right"].is_null(), "{line}");
+        assert_eq!(line["ce_first"].is_number(), method == "arvideo", "{line}");
+    }
+}
+
+#[test]
+fn priorities_order_weight_and_choose_what_next_cluster_prediction_predicts() {
+    let folder = folder_with(&["train.h5", "train.tokens.h5"]);
+    let steps = "--set train.steps=1 --set train.log_every=1 --set model.target=pixels";
+    let train = |stores: &str, set: &str, out: &str| {
+        pretrain("arvideo", &format!("--clips train.h5 {stores} {steps} --set {set} --out {out}"))
+    };
+    let mut losses = Vec::new();
+    for (out, set, needs) in [
+        ("plain", r#"model.predicted={kind="all"}"#, false),
+        ("weighted", r#"model.predicted={kind="weighted"}"#, true),
+        ("top", r#"model.predicted={kind="top",share=0.5}"#, true),
+        ("half", r#"model.predicted={kind="random",share=0.5}"#, false),
+        ("priority", r#"model.order="priority""#, true),
+    ] {
+        folder.ok(&train("--tokens train.tokens.h5", set, out));
+        if needs {
+            folder.refused(&train("", set, "none"), &["this preset needs priorities", "--tokens", "--tokenizer"]);
+        }
+        let line = &metrics(&folder, out)[0];
+        // The mean error is logged as it is, whatever counts in the loss.
+        assert_eq!(line["loss"] == line["mse"], out != "weighted", "{out}: {line}");
+        losses.push(line["loss"].to_string());
+    }
+    losses.sort();
+    losses.dedup();
+    assert_eq!(losses.len(), 5, "each is another loss: {losses:?}");
+}
+
+#[test]
 fn a_live_tokenizer_sees_the_clip_as_it_is_varied() {
     let folder = folder_with(&["train.h5", "tokenizer"]);
     let flip = r#"--set augment.flip={kind="horizontal",probability=0.5} --set augment.crop={kind="multi_scale",scales=[1.0,0.75]}"#;

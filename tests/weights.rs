@@ -3,7 +3,7 @@
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::fixture::{SMALL, folder_with};
+use crate::fixture::{SMALL, folder_with, pretrain};
 use crate::folder::Folder;
 
 /// VideoMAE at toy size: clips of 32 frames of 32 x 32 pixels.
@@ -41,6 +41,35 @@ fn a_run_goes_to_transformers_names_and_back_as_the_same_weights() {
         "weights import --from encoder --out x.safetensors --part model",
         &["without a decoder", "--part encoder"],
     );
+}
+
+#[test]
+fn an_encoder_of_next_cluster_prediction_is_an_ordinary_vit_in_evaluation_and_export() {
+    let folder = folder_with(&["train.h5", "test.h5"]);
+    let flat = "--set model.encoder.position=flat --set model.target=pixels --set train.steps=2 --out run";
+    folder.ok(&pretrain("arvideo", &format!("--clips train.h5 {flat}")));
+    folder.ok("weights export --from run/encoder.safetensors --to encoder --sample");
+    let config: Value = serde_json::from_slice(&folder.read("encoder/config.json")).expect("JSON");
+    assert_eq!(config["architectures"][0], "VideoMAEModel");
+    folder.ok("weights import --from encoder --out back.safetensors");
+    for name in ["encoder.embed.weight", "encoder.blocks.1.attn.qkv.weight", "encoder.norm.bias"] {
+        let trained = bytes(&folder, "run/encoder.safetensors", name);
+        assert_eq!(bytes(&folder, "back.safetensors", name), trained, "{name}");
+    }
+    // The same answers, whichever file the encoder is read from: nothing of clusters is left in it.
+    let eval = |probe: &str, encoder: &str| -> Value {
+        let clips = "--train-clips train.h5 --test-clips test.h5 --set clip.num_frames=32 --set clip.size_px=32";
+        folder.ok(&format!("eval {probe} --encoder {encoder} {clips} --out {probe}.json"));
+        let mut results: Value = serde_json::from_slice(&folder.read(&format!("{probe}.json"))).expect("JSON");
+        results["rows"].take()
+    };
+    for probe in ["knn", "linear"] {
+        assert_eq!(
+            eval(probe, "run/encoder.safetensors")[0]["accuracy"],
+            eval(probe, "back.safetensors")[0]["accuracy"]
+        );
+    }
+    folder.refused("weights export --from run --to whole", &["arvideo", "encoder.safetensors"]);
 }
 
 #[test]

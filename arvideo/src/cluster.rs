@@ -1,3 +1,7 @@
+mod predicted;
+
+pub use predicted::Predicted;
+pub(crate) use predicted::tokens_of;
 use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 use spec::{Grid, Rng, draw};
@@ -14,6 +18,8 @@ pub enum Order {
     SpatialFirst,
     /// One place through all times, and then the next place.
     TemporalFirst,
+    /// The cluster whose tokens have the highest mean priority first. Ours; its control is [`Order::Random`].
+    Priority,
 }
 
 /// The tokens of a grid in boxes of equal size. Boxes are numbered as tokens are: time, then rows, then columns.
@@ -26,14 +32,16 @@ pub struct Clusters {
 }
 
 /// What one clip shows to the encoder and asks of the decoder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClusterPlan {
     /// Cluster numbers, each once.
     pub order: Vec<usize>,
     /// Kept tokens of all clusters but the last, in this order; ascending within a cluster.
     pub inputs: Vec<i64>,
-    /// All tokens of all clusters but the first, in this order; ascending within a cluster.
+    /// Asked tokens of all clusters but the first, in this order; ascending within a cluster.
     pub predicted: Vec<i64>,
+    /// How much each of these counts, 1 in the clip's mean; empty where all count the same.
+    pub weights: Vec<f32>,
 }
 
 impl Clusters {
@@ -76,7 +84,9 @@ impl Clusters {
     }
 
     /// A permutation of the cluster numbers. Only [`Order::Random`] draws.
-    pub fn order(&self, order: Order, rng: &mut Rng) -> Vec<usize> {
+    ///
+    /// * `priorities_n` - of every token, for [`Order::Priority`]; the other orders read none
+    pub fn order(&self, order: Order, priorities_n: &[f32], rng: &mut Rng) -> Vec<usize> {
         let in_space = (0..self.count()).collect::<Vec<_>>();
         match order {
             Order::SpatialFirst => in_space,
@@ -89,19 +99,67 @@ impl Clusters {
                 shuffled.shuffle(rng);
                 shuffled
             }
+            Order::Priority => {
+                // All are of one size: the highest sum is the highest mean.
+                let sum = |c: &usize| self.tokens[*c].iter().map(|n| f64::from(priorities_n[*n as usize])).sum::<f64>();
+                let mut by_priority = in_space;
+                by_priority.sort_by(|a, b| sum(b).total_cmp(&sum(a)));
+                by_priority
+            }
         }
     }
 
-    /// What is read and what is predicted in the given order, `num_kept` tokens of each cluster drawn at random. Which
-    /// tokens of a cluster are kept does not depend on the order.
+    /// `num` tokens of each cluster at random, ascending.
+    ///
+    /// * `num` - in `1..=size`
+    pub fn draw(&self, num: usize, rng: &mut Rng) -> Vec<Vec<i64>> {
+        self.tokens.iter().map(|tokens| draw(tokens.clone(), num, rng)).collect()
+    }
+
+    /// The `num` tokens of highest priority of each cluster, ascending; of equal ones the first.
+    ///
+    /// * `num` - in `1..=size`
+    /// * `priorities_n` - of every token
+    pub fn top(&self, num: usize, priorities_n: &[f32]) -> Vec<Vec<i64>> {
+        let priority = |token: &i64| priorities_n[*token as usize];
+        let top = |tokens: &Vec<i64>| {
+            let mut top = tokens.clone();
+            top.sort_by(|a, b| priority(b).total_cmp(&priority(a)));
+            top.truncate(num);
+            top.sort_unstable();
+            top
+        };
+        self.tokens.iter().map(top).collect()
+    }
+
+    /// Every token, cluster by cluster.
+    pub fn all(&self) -> &[Vec<i64>] {
+        &self.tokens
+    }
+}
+
+impl ClusterPlan {
+    /// What is read and what is predicted in the given order, all predicted tokens counting the same.
     ///
     /// * `order` - a permutation of the cluster numbers, as [`Clusters::order`] gives it
-    /// * `num_kept` - in `1..=size`
-    pub fn plan(&self, order: Vec<usize>, num_kept: usize, rng: &mut Rng) -> ClusterPlan {
-        let kept: Vec<Vec<i64>> = self.tokens.iter().map(|tokens| draw(tokens.clone(), num_kept, rng)).collect();
-        let inputs = order[..self.count() - 1].iter().flat_map(|c| kept[*c].iter().copied()).collect();
-        let predicted = order[1..].iter().flat_map(|c| self.tokens[*c].iter().copied()).collect();
-        ClusterPlan { order, inputs, predicted }
+    /// * `kept`, `asked` - tokens of each cluster, in the clusters' own order
+    pub fn new(order: Vec<usize>, kept: &[Vec<i64>], asked: &[Vec<i64>]) -> Self {
+        let tokens = |order: &[usize], of: &[Vec<i64>]| order.iter().flat_map(|c| of[*c].iter().copied()).collect();
+        let (inputs, predicted) = (tokens(&order[..order.len() - 1], kept), tokens(&order[1..], asked));
+        ClusterPlan { order, inputs, predicted, weights: Vec::new() }
+    }
+
+    /// The same plan, in which a predicted token counts as much as its priority, 1 in the mean. Without any priority above 0
+    /// all count the same.
+    ///
+    /// * `priorities_n` - of every token, at least 0
+    #[must_use]
+    pub fn weighted(mut self, priorities_n: &[f32]) -> Self {
+        let of_token = |token: &i64| f64::from(priorities_n[*token as usize]);
+        let mean = self.predicted.iter().map(of_token).sum::<f64>() / self.predicted.len() as f64;
+        let weight = |token: &i64| if mean > 0.0 { (of_token(token) / mean) as f32 } else { 1.0 };
+        self.weights = self.predicted.iter().map(weight).collect();
+        self
     }
 }
 

@@ -24,11 +24,25 @@ pub enum ArvideoError {
         /// The setting.
         cluster: [i64; 3],
     },
-    /// The share of tokens that enter the encoder is none or more than all.
-    #[error("keep_share = {value} is impossible: it must be above 0 and at most 1")]
-    KeepShare {
+    /// A share of a cluster's tokens is none or more than all.
+    #[error("{key} = {value} is impossible: it must be above 0 and at most 1")]
+    Share {
+        /// The setting, in the preset's words.
+        key: &'static str,
         /// What was given.
         value: f64,
+    },
+    /// Priorities are needed and missing, or of another clip's size.
+    #[error(
+        "this preset needs {what}, one for each of the clip's {want} tokens, and got {got}: give a token store or a tokenizer"
+    )]
+    Priorities {
+        /// What for.
+        what: &'static str,
+        /// Tokens of the clip.
+        want: usize,
+        /// Priorities that came.
+        got: usize,
     },
     /// The network failed.
     #[error(transparent)]

@@ -13,8 +13,11 @@
 //! | cluster `c_i`        | [`Clusters`]             | which tokens belong together                                |
 //! | rasteration          | [`Order`]                | random, or along space or time first                        |
 //! | token dropping, 80 % | `keep_share`             | 0.2 of each cluster enters the encoder                      |
-//! | attention mask       | `model::block_causal`    | cluster i reads clusters 0..=i                              |
+//! | attention mask       | [`nn::BlockCausal`]      | cluster i reads clusters 0..=i; never a table of all tokens |
 //! | target               | [`nn::Targets`]          | pixels in the paper; the tokenizer's codes are our addition |
+//!
+//! Ours, and off by default: priorities of tokens may give the order ([`Order::Priority`]), weight the loss or choose which
+//! share of a cluster is predicted ([`Predicted`]).
 //!
 //! Letters: B clips, N tokens of a clip, I tokens that enter the encoder, Q predicted tokens, M what a query reads, D
 //! width, C values of a target. *Block* i of the inputs is the i-th cluster of the order, block i of the predictions
@@ -24,6 +27,8 @@
 //! * Rounding of the kept share is not published: down, but at least one token. Fifteen predicted clusters of 98 tokens
 //!   make 1470; the paper's table 5 prints 1372.
 //! * The memory that the decoder reads carries position codes again, as in the masked family; not published.
+//! * The decoder's heads are not published; nor is what its queries may read of each other in the ablation with self-attention:
+//!   here each cluster's read one another and those of the clusters before, so that nothing leaks.
 //! * The same position codes and recomputation serve encoder and decoder.
 
 mod cluster;
@@ -33,7 +38,7 @@ mod error;
 mod loss;
 mod model;
 
-pub use cluster::{ClusterPlan, Clusters, Order};
+pub use cluster::{ClusterPlan, Clusters, Order, Predicted};
 pub use config::{ArvideoConfig, CheckedArvideo};
 pub use error::ArvideoError;
 pub use model::{Arvideo, Predictions};

@@ -11,20 +11,16 @@ impl CheckedLvmae {
         let cfg = self.config();
         let (encoder, decoder) = (&cfg.encoder, &cfg.decoder);
         let cube_values = self.patch().num_pixels() * 3;
-        let tokens = |per_clip| Tokens { clips: num_clips, per_clip };
+        let tokens = |per_clip| Tokens { clips: num_clips, per_clip, reach: None };
         let (visible, asked) = (tokens(self.num_visible()).rows(), tokens(self.num_asked()).rows());
         let both = tokens(self.num_visible() + self.num_asked());
-        let target_bytes = match cfg.target.pixel_norm() {
-            // Pixels, the same less their mean, and over their deviation.
-            Some(_) => 3 * 4 * asked * cube_values,
-            None => 4 * asked * target_width,
-        };
+        let comparing = cfg.target.comparing([asked, cube_values], target_width);
 
         let mut parts = encoder.parts(tokens(self.num_visible()), cube_values, computing);
         parts.push(bridge(encoder.position, [visible, asked], [encoder.width, decoder.width], computing));
         let one = block("decoder block", decoder, both, computing);
         parts.extend(stack(one, decoder.depth, self.recompute(), 4 * both.rows() * decoder.width));
-        parts.push(loss([both.rows(), asked], [decoder.width, target_width], target_bytes, computing));
+        parts.push(loss([both.rows(), asked], [decoder.width, target_width], comparing, computing));
         // Map between the widths, query, norm, head.
         let ends = (encoder.width + 3 + target_width) * decoder.width + target_width;
         let num_parameters = encoder.num_parameters(cube_values) + decoder.num_parameters() + ends;

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StudyCommand {
@@ -8,6 +8,10 @@ pub(crate) enum StudyCommand {
     DecoderMasks(StudyArgs),
     /// How many frames of a dive a clip has: 16, 32, 64, 128 (LVMAE's table 4c).
     Frames(StudyArgs),
+    /// Which tokens next-cluster prediction puts together (ARVideo's ablation).
+    Clusters(StudyArgs),
+    /// In which order clusters are predicted (ARVideo's ablation), and what priorities add.
+    Orders(StudyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -18,15 +22,18 @@ pub(crate) struct StudyArgs {
     /// Tokenizers and encoders are trained from this many seeds each.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: u64,
-    /// Labelled clip store to train on (default: synthetic dives with fast twists).
+    /// What is rendered for the study.
+    #[arg(long, value_enum, default_value_t = StudyDataArg::Dives)]
+    pub(crate) data: StudyDataArg,
+    /// Labelled clip store to train on, instead of rendered clips.
     #[arg(long, requires = "test_clips")]
     pub(crate) train_clips: Option<PathBuf>,
     /// Labelled clip store of other groups to test on.
     #[arg(long, requires = "train_clips")]
     pub(crate) test_clips: Option<PathBuf>,
-    /// Pre-training preset that the variants change.
-    #[arg(long, default_value = "lvmae-tiny-128f")]
-    pub(crate) preset: String,
+    /// Pre-training preset that the variants change (default: the study's method at tiny size).
+    #[arg(long)]
+    pub(crate) preset: Option<String>,
     /// One more change to it, for all variants. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) sets: Vec<String>,
@@ -39,4 +46,13 @@ pub(crate) struct StudyArgs {
     /// Only these variants, by name.
     #[arg(long, value_delimiter = ',')]
     pub(crate) variants: Vec<String>,
+}
+
+/// Labelled videos of a study.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StudyDataArg {
+    /// Dives with fast twists; what is asked for is their class.
+    Dives,
+    /// First-person kitchens; what is asked for is the verb, and given clip stores have one, too.
+    Kitchens,
 }

@@ -49,6 +49,8 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Bench(BenchCommand::Loader(args)) => bench::loader::loader(&args, session),
         Command::Study(StudyCommand::DecoderMasks(args)) => study::decoder_masks(&args, session),
         Command::Study(StudyCommand::Frames(args)) => study::frames(&args, session),
+        Command::Study(StudyCommand::Clusters(args)) => study::clusters(&args, session),
+        Command::Study(StudyCommand::Orders(args)) => study::orders(&args, session),
         Command::Bench(BenchCommand::MemoryPoint(args)) => bench::point::memory_point(&args, session),
         Command::Plan(args) => plan::run(&args, session),
         Command::Launch(_) => Err(BadInput("launch is no part of another command".to_owned()).into()),

@@ -1,5 +1,7 @@
 //! `longvid pretrain`: clips, and the tokens of the same frames, into an encoder.
 
+mod clusters;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -274,9 +276,7 @@ impl PretrainTask {
             let (picture, rows) = match method {
                 Method::Lvmae(checked) => self.draw_mask(&clip, draw, (geometry, checked))?,
                 Method::Arvideo(checked) => {
-                    let plan = checked.plan((self.seed, draw.epoch, draw.item));
-                    let picture = pictures::cluster_picture(&clip, &plan, checked.clusters(), geometry)?;
-                    (picture, "frames, order of the clusters (dark first), tokens that the encoder reads".to_owned())
+                    self.draw_clusters((&clip, draw), (geometry, checked), named_after.is_some())?
                 }
             };
             let id = &source.store.segments()[draw.request.segment].id;

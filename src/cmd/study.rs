@@ -1,12 +1,17 @@
 //! `longvid study`: a question of the papers at a size that two cores carry. Every training and every probe is a command that
 //! a user could type; variants differ in the settings that their table names and in nothing else.
 
-use std::path::{Path, PathBuf};
+mod arvideo;
+mod data;
+
+use std::path::Path;
 
 use anyhow::Context as _;
 use eval::ResultRow;
 use serde::Deserialize;
 
+pub(crate) use self::arvideo::{clusters, orders};
+use self::data::Clips;
 use super::stage::Stage;
 use super::training::say;
 use crate::cli::StudyArgs;
@@ -15,9 +20,8 @@ use crate::presets::{self, PretrainPreset, TokenizerPreset};
 use crate::report::study::{StudyResults, StudyRow};
 use crate::session::Session;
 
-/// The dives of a study: eight classes that no single frame tells apart, filmed from a tripod.
-const DIVES: &str = "data synth dives --num-classes 8 --num-train 240 --num-test 120 --num-sources-train 24 \
-                     --num-sources-test 12 --camera still --out {}";
+/// The masked family at tiny size.
+const LVMAE: &str = "lvmae-tiny-128f";
 
 /// What is compared.
 struct Study {
@@ -25,7 +29,15 @@ struct Study {
     question: &'static str,
     /// What the paper found, in its own order.
     paper: &'static str,
+    /// Pre-training preset that the variants change, unless another is given.
+    preset: &'static str,
     variants: Vec<Variant>,
+}
+
+impl Study {
+    fn preset<'a>(&self, args: &'a StudyArgs) -> &'a str {
+        args.preset.as_deref().unwrap_or(self.preset)
+    }
 }
 
 /// One row of a study's table.
@@ -74,6 +86,7 @@ pub(crate) fn decoder_masks(args: &StudyArgs, session: &Session) -> anyhow::Resu
         paper: "adaptive first, at least as good as no mask; uniform and random near it; flow and EVEREST's motion below \
                 adaptive (LVMAE, table 1); codes 3.3 points above pixels without a mask (table 4b). VideoMAE V2's running \
                 cells, which ask at no less than 25 %, are not in its tables",
+        preset: LVMAE,
         variants,
     };
     run(study, args, session)
@@ -89,28 +102,23 @@ pub(crate) fn frames(args: &StudyArgs, session: &Session) -> anyhow::Result<()> 
         name: "frames",
         question: "in how many frames should a clip show the whole dive?",
         paper: "the more the better: large gains up to 64 frames, a small one from 64 to 128 (LVMAE, table 4c)",
+        preset: LVMAE,
         variants: [16, 32, 64, 128].map(variant).into(),
     };
     run(study, args, session)
-}
-
-/// Labelled clip stores of different groups.
-struct Clips {
-    train: PathBuf,
-    test: PathBuf,
 }
 
 fn run(mut study: Study, args: &StudyArgs, session: &Session) -> anyhow::Result<()> {
     keep(&mut study, &args.variants)?;
     let size_px = check(&study, args)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {:?}", args.out))?;
-    let clips = clips(args, size_px, session)?;
+    let clips = data::clips(args, size_px, session)?;
     let mut rows: Vec<StudyRow> =
         study.variants.iter().map(|v| StudyRow::new(&v.name, &[&v.clip[..], &v.model].concat())).collect();
     // Seed by seed: a study that is stopped has whole rounds of its variants.
     for seed in 0..args.seeds {
         for (variant, row) in study.variants.iter().zip(&mut rows) {
-            row.add(train_and_probe((variant, seed), args, &clips, session)?);
+            row.add(train_and_probe((study.preset(args), variant, seed), args, &clips, session)?);
         }
         let results = StudyResults {
             study: study.name.to_owned(),
@@ -143,14 +151,15 @@ fn check(study: &Study, args: &StudyArgs) -> anyhow::Result<i64> {
     let mut size_px = 0;
     for variant in &study.variants {
         let sets = [&args.sets[..], &variant.clip, &variant.model].concat();
-        let preset: PretrainPreset = presets::load(&args.preset, &sets)?.parse()?;
+        let preset: PretrainPreset = presets::load(study.preset(args), &sets)?.parse()?;
         crate::method::Method::check(&preset, &preset.clip.check()?)?;
         let sets = [&args.tokenizer_sets[..], &variant.clip].concat();
         let tokenizer: TokenizerPreset = presets::load(&args.tokenizer_preset, &sets)?.parse()?;
         if tokenizer.clip != preset.clip {
             return Err(BadInput(format!(
                 "{} and {} differ in [clip]: tokens and pixels would not be of the same frames",
-                args.tokenizer_preset, args.preset
+                args.tokenizer_preset,
+                study.preset(args)
             ))
             .into());
         }
@@ -159,26 +168,9 @@ fn check(study: &Study, args: &StudyArgs) -> anyhow::Result<i64> {
     Ok(size_px)
 }
 
-/// The given clip stores, or dives made for the purpose.
-fn clips(args: &StudyArgs, size_px: i64, session: &Session) -> anyhow::Result<Clips> {
-    if let (Some(train), Some(test)) = (&args.train_clips, &args.test_clips) {
-        return Ok(Clips { train: train.clone(), test: test.clone() });
-    }
-    let dives = args.out.join("dives");
-    run_stage(&Stage::new(DIVES, &[&dives], &dives.join("Diving48_vocab.json")), session)?;
-    let import = |part: &str| {
-        let store = args.out.join(format!("{part}.h5"));
-        let annotations = dives.join(format!("Diving48_V2_{part}.json"));
-        let command = format!("data import diving48 {{}} --videos {{}} --short-side {size_px} --out {{}}");
-        run_stage(&Stage::new(&command, &[&annotations, &dives.join("rgb"), &store], &store), session)?;
-        anyhow::Ok(store)
-    };
-    Ok(Clips { train: import("train")?, test: import("test")? })
-}
-
 /// One variant from one seed: tokenizer and tokens (shared by the variants of the same `[clip]`), encoder, probe.
 fn train_and_probe(
-    (variant, seed): (&Variant, u64),
+    (preset, variant, seed): (&str, &Variant, u64),
     args: &StudyArgs,
     clips: &Clips,
     session: &Session,
@@ -196,9 +188,10 @@ fn train_and_probe(
     let out = args.out.join(format!("{}.seed{seed}", variant.folder()));
     let (encoder, probe) = (out.join("encoder.safetensors"), out.join("eval_linear.json"));
     let command = "pretrain --preset {} --clips {} --tokens {} --out {}";
-    let stage = Stage::new(command, &[Path::new(&args.preset), &clips.train, &tokens, &out], &encoder);
+    let stage = Stage::new(command, &[Path::new(preset), &clips.train, &tokens, &out], &encoder);
     run_stage(&stage.set(&args.sets).set(&variant.clip).set(&variant.model).set(&seeded), session)?;
-    let command = format!("eval linear --encoder {{}} --train-clips {{}} --test-clips {{}} --seed {seed}");
+    let labels = clips.labels.map(|name| format!(" --labels {name}")).unwrap_or_default();
+    let command = format!("eval linear --encoder {{}} --train-clips {{}} --test-clips {{}} --seed {seed}{labels}");
     run_stage(&Stage::new(&command, &[&encoder, &clips.train, &clips.test], &probe), session)?;
     read_rows(&probe)
 }

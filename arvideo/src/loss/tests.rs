@@ -1,7 +1,8 @@
-use nn::{Recompute, Target};
+use nn::{DecoderAttention, Recompute, Target};
 
 use super::*;
-use crate::model::tests::{Case, Naive};
+use crate::model::tests::{Case, Naive, priorities};
+use crate::{Order, Predicted};
 
 fn value(losses: &Losses) -> f64 {
     losses.total.double_value(&[])
@@ -16,18 +17,29 @@ fn mean(numbers: &[f64]) -> f64 {
     numbers.iter().sum::<f64>() / numbers.len() as f64
 }
 
-#[test]
-fn the_loss_is_the_mean_error_of_a_loop_over_clusters() {
-    let case = Case::new(Target::Codes, Recompute::None);
+/// Which tokens are predicted and how much each counts, and by which a decoder.
+fn check_loss(predicted: Predicted, order: Order, attention: DecoderAttention) {
+    let says = format!("{predicted:?}, {order:?}, {attention:?}");
+    let case = Case::with(Target::Codes, |cfg| {
+        (cfg.predicted, cfg.order, cfg.decoder_attention) = (predicted, order, attention);
+    });
     let naive = Naive::of(&case);
-    // Squared errors and targets of each token's place in the order: 15 predicted clusters of 4.
-    let (mut errors, mut targets) = (vec![Vec::new(); 60], Vec::new());
+    // Squared errors and targets of each token's place in the order: 15 predicted clusters.
+    let num = case.plans[0].predicted.len();
+    let (mut errors, mut weighted, mut targets) = (vec![Vec::new(); num], Vec::new(), Vec::new());
     for (b, plan) in case.plans.iter().enumerate() {
-        let predicted = naive.predict(&case.clip.narrow(0, b as i64, 1), plan);
+        let values = naive.predict(&case.clip.narrow(0, b as i64, 1), plan);
+        let all: f64 = plan.predicted.iter().map(|token| f64::from(priorities()[*token as usize])).sum();
         for (q, token) in plan.predicted.iter().enumerate() {
+            let weight = match predicted {
+                Predicted::Weighted {} => f64::from(priorities()[*token as usize]) / all * num as f64,
+                _ => 1.0,
+            };
             for c in 0..5 {
                 let target = case.codes.double_value(&[b as i64, *token, c]);
-                errors[q].push((predicted.double_value(&[0, q as i64, c]) - target).powi(2));
+                let error = (values.double_value(&[0, q as i64, c]) - target).powi(2);
+                errors[q].push(error);
+                weighted.push(weight * error);
                 targets.push(target);
             }
         }
@@ -36,15 +48,43 @@ fn the_loss_is_the_mean_error_of_a_loop_over_clusters() {
     let mse = mean(&errors.concat());
     let var = mean(&targets.iter().map(|t| (t - mean(&targets)).powi(2)).collect::<Vec<_>>());
     let unbiased = var * targets.len() as f64 / (targets.len() - 1) as f64;
+    let size = num / 15;
     for (name, want) in [
         ("mse", mse),
-        ("mse_first", mean(&errors[..4].concat())),
-        ("mse_last", mean(&errors[56..].concat())),
+        ("mse_first", mean(&errors[..size].concat())),
+        ("mse_last", mean(&errors[num - size..].concat())),
         ("explained", 1.0 - mse / unbiased),
     ] {
-        assert!((term(&got, name) - want).abs() < 1e-5, "{name}: {} against {want}", term(&got, name));
+        assert!((term(&got, name) - want).abs() < 1e-5, "{says}, {name}: {} against {want}", term(&got, name));
     }
-    assert!((value(&got) - mse).abs() < 1e-5);
+    assert!((value(&got) - mean(&weighted)).abs() < 1e-5, "{says}: {} against {}", value(&got), mean(&weighted));
+}
+
+#[test]
+fn the_loss_is_the_mean_error_of_a_loop_over_clusters() {
+    check_loss(Predicted::All {}, Order::Random, DecoderAttention::Cross);
+    check_loss(Predicted::All {}, Order::TemporalFirst, DecoderAttention::SelfAndCross);
+    check_loss(Predicted::Weighted {}, Order::Random, DecoderAttention::Cross);
+    check_loss(Predicted::Top { share: 0.5 }, Order::Priority, DecoderAttention::SelfAndCross);
+    check_loss(Predicted::Random { share: 0.25 }, Order::SpatialFirst, DecoderAttention::Cross);
+}
+
+#[test]
+fn weights_move_the_gradient_and_not_what_is_logged() {
+    let plain = Case::new(Target::Codes, Recompute::None);
+    let targets = || Targets::Codes(plain.codes.shallow_clone());
+    let weighted: Vec<_> = plain.plans.iter().map(|plan| plan.clone().weighted(&priorities())).collect();
+    let grad_of_head = |plans: &[ClusterPlan]| {
+        let losses = plain.model.loss(&plain.clip, plans, &targets()).unwrap();
+        let head = plain.named().into_iter().find(|(name, _)| name == "head.weight").unwrap().1;
+        let grad = Tensor::f_run_backward(&[&losses.total], &[&head], false, false).unwrap().remove(0);
+        (term(&losses, "mse"), grad)
+    };
+    let ((mse, plain_grad), (mse_weighted, grad)) = (grad_of_head(&plain.plans), grad_of_head(&weighted));
+    assert_eq!(mse, mse_weighted);
+    assert!((plain_grad - grad).abs().max().double_value(&[]) > 1e-4);
+    let said = plain.model.loss(&plain.clip, &[plain.plans[0].clone(), weighted[1].clone()], &targets()).unwrap_err();
+    assert_eq!(said.to_string(), "weights of predicted tokens has shape [0, 60], expected [60, 60] (-1: any size)");
 }
 
 #[test]

@@ -1,18 +1,32 @@
-use nn::{Block, DropPath, FinalNorm, Position, StackConfig, Target, VitConfig};
+mod naive;
+
+use nn::{DropPath, FinalNorm, Position, Recompute, StackConfig, Target, VitConfig};
 use spec::{Grid, Patch};
-use tch::nn::{Module, VarStore};
+use tch::Kind;
+use tch::nn::VarStore;
 use torch_ext::{Precision, autocast};
 
+pub(crate) use self::naive::Naive;
 use super::*;
-use crate::{ArvideoConfig, Order};
+use crate::{ArvideoConfig, Order, Predicted};
 
 const GRID: Grid = Grid { t: 4, h: 4, w: 4 };
 const PATCH: Patch = Patch { t: 2, h: 4, w: 4 };
-/// 16 clusters of 4 tokens: 15 blocks, 2 in each part of the decoder but the last.
+/// 16 clusters of 4 tokens, of which 2 are kept: 15 blocks.
 const CLUSTER: [i64; 3] = [1, 2, 2];
 const NUM_BLOCKS: i64 = 15;
 const SIZE: i64 = 4;
 const KEPT: i64 = 2;
+
+/// Tokens, frames, tubes, boxes of space alone, and boxes of time and space.
+const KINDS: [[i64; 3]; 5] = [[1, 1, 1], [1, 4, 4], [4, 1, 1], CLUSTER, [2, 2, 2]];
+
+const DECODERS: [DecoderAttention; 2] = [DecoderAttention::Cross, DecoderAttention::SelfAndCross];
+
+/// A priority for each token, none twice.
+pub(crate) fn priorities() -> Vec<f32> {
+    (0..GRID.num_tokens()).map(|n| (n * 37 % 64) as f32 / 8.0).collect()
+}
 
 fn config(target: Target, recompute: Recompute) -> ArvideoConfig {
     let encoder = VitConfig {
@@ -25,7 +39,16 @@ fn config(target: Target, recompute: Recompute) -> ArvideoConfig {
         final_norm: FinalNorm::Tokens,
     };
     let decoder = StackConfig { width: 18, depth: 2, heads: 3 };
-    ArvideoConfig { encoder, decoder, cluster: CLUSTER, keep_share: 0.5, order: Order::Random, target }
+    ArvideoConfig {
+        encoder,
+        decoder,
+        decoder_attention: DecoderAttention::Cross,
+        cluster: CLUSTER,
+        keep_share: 0.5,
+        order: Order::Random,
+        predicted: Predicted::All {},
+        target,
+    }
 }
 
 /// Two clips of noise, each with its own order, and codes of width 5.
@@ -39,14 +62,21 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn new(target: Target, recompute: Recompute) -> Self {
-        let checked = config(target, recompute).check(GRID, PATCH).unwrap();
+        Self::with(target, |cfg| cfg.encoder.recompute = recompute)
+    }
+
+    /// With other settings than the usual ones.
+    pub(crate) fn with(target: Target, change: impl FnOnce(&mut ArvideoConfig)) -> Self {
+        let mut cfg = config(target, Recompute::None);
+        change(&mut cfg);
+        let checked = cfg.check(GRID, PATCH).unwrap();
         tch::manual_seed(4);
         let vs = VarStore::new(Device::Cpu);
         let width = if target == Target::Codes { 5 } else { PATCH.num_pixels() * 3 };
         let model = Arvideo::new(vs.root(), &checked, width).unwrap();
         let clip = Tensor::randint(256, [2, 8, 16, 16, 3], (Kind::Int64, Device::Cpu)).to_kind(Kind::Uint8);
         let codes = Tensor::rand([2, GRID.num_tokens(), 5], (Kind::Float, Device::Cpu)) * 2 - 1;
-        let plans = (0..2).map(|item| checked.plan((1, 2, item))).collect();
+        let plans = (0..2).map(|item| checked.plan(&priorities(), (1, 2, item)).unwrap()).collect();
         Case { model, clip, codes, plans, vs }
     }
 
@@ -79,141 +109,106 @@ impl Case {
     }
 }
 
-/// The same weights behind the public parts of nn, so that tokens can be a leaf and no mask is needed.
-pub(crate) struct Naive {
-    embed: Linear,
-    blocks: Vec<Block>,
-    encoder_norm: LayerNorm,
-    to_decoder: Linear,
-    query: Tensor,
-    cross: Vec<CrossBlock>,
-    norm: LayerNorm,
-    head: Linear,
-}
-
-impl Naive {
-    pub(crate) fn of(case: &Case) -> Self {
-        let cfg = case.model.checked.config();
-        let mut vs = VarStore::new(Device::Cpu);
-        let (root, stack) = (vs.root(), StackConfig { width: 24, depth: 2, heads: 3 });
-        let (encoder, d) = (&root / "encoder", cfg.decoder.width);
-        let naive = Naive {
-            embed: init::linear(&encoder / "embed", PATCH.num_pixels() * 3, 24),
-            blocks: (0..2).map(|i| Block::new(&encoder / "blocks" / i, &stack)).collect(),
-            encoder_norm: layer_norm(&(&encoder / "norm"), 24),
-            to_decoder: init::linear_without_bias(&root / "to_decoder", 24, d),
-            query: init::query_token(&root, "query", d),
-            cross: (0..2).map(|i| CrossBlock::new(&root / "decoder" / i, &cfg.decoder)).collect(),
-            norm: layer_norm(&(&root / "norm"), d),
-            head: init::linear(&root / "head", d, case.model.head.ws.size()[0]),
-        };
-        vs.copy(&case.vs).unwrap();
-        naive
-    }
-
-    /// What enters the encoder's blocks, `[B, I, D]`.
-    fn tokens(&self, cubes: &Cubes, index_bi: &Tensor) -> Tensor {
-        cubes.normalised(index_bi).unwrap().apply(&self.embed) + position_codes(Position::Separable, GRID, index_bi, 24)
-    }
-
-    /// Predictions of one clip, `[1, Q, C]`: a cluster at a time, each layer run again over the clusters so far, with
-    /// no mask, no batch and no parts.
-    pub(crate) fn predict(&self, clip_1thwc: &Tensor, plan: &ClusterPlan) -> Tensor {
-        let cubes = Cubes::new(clip_1thwc, GRID, PATCH).unwrap();
-        let index = |tokens: &[i64]| Tensor::from_slice(tokens).unsqueeze(0);
-        let codes = |tokens: &[i64]| position_codes(Position::Separable, GRID, &index(tokens), 18);
-        let inputs: Vec<&[i64]> = plan.inputs.chunks(KEPT as usize).collect();
-        let mut x: Vec<Tensor> = inputs.iter().map(|tokens| self.tokens(&cubes, &index(tokens))).collect();
-        for block in &self.blocks {
-            x = (0..x.len())
-                .map(|i| block.forward(&Tensor::cat(&x[..=i], 1), None, DropPath::OFF).narrow(1, i as i64 * KEPT, KEPT))
-                .collect();
-        }
-        let memory: Vec<Tensor> = x
-            .iter()
-            .zip(inputs)
-            .map(|(x, tokens)| x.apply(&self.encoder_norm).apply(&self.to_decoder) + codes(tokens))
-            .collect();
-        let answers = plan.predicted.chunks(SIZE as usize).enumerate().map(|(i, tokens)| {
-            let so_far = Tensor::cat(&memory[..=i], 1);
-            let asked = codes(tokens) + &self.query;
-            let read = self.cross.iter().fold(asked, |q, block| block.forward(&q, &so_far, None));
-            self.head.forward(&read.apply(&self.norm))
-        });
-        Tensor::cat(&answers.collect::<Vec<_>>(), 1)
-    }
-}
-
 fn worst(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[])
 }
 
 #[test]
 fn predictions_are_those_of_a_loop_over_clusters() {
-    let case = Case::new(Target::Codes, Recompute::None);
-    let naive = Naive::of(&case);
-    let got = case.predict(&case.plans);
-    for (b, plan) in case.plans.iter().enumerate() {
-        let want = naive.predict(&case.clip.narrow(0, b as i64, 1), plan);
-        let worst = worst(&got.get(b as i64), &want.get(0));
-        assert!(worst < 1e-5, "{worst:e}");
+    for attention in DECODERS {
+        for cluster in KINDS {
+            let case = Case::with(Target::Codes, |cfg| (cfg.decoder_attention, cfg.cluster) = (attention, cluster));
+            let naive = Naive::of(&case);
+            let got = case.predict(&case.plans);
+            for (b, plan) in case.plans.iter().enumerate() {
+                let want = naive.predict(&case.clip.narrow(0, b as i64, 1), plan);
+                let worst = worst(&got.get(b as i64), &want.get(0));
+                assert!(worst < 1e-5, "{attention:?}, {cluster:?}: {worst:e}");
+            }
+        }
     }
+}
+
+/// Lists of equal length as a tensor.
+fn rows(lists: [&Vec<i64>; 2]) -> Tensor {
+    Tensor::stack(&lists.map(|list| Tensor::from_slice(list)), 0)
 }
 
 #[test]
 fn a_prediction_has_no_gradient_to_its_own_or_a_later_cluster() {
-    let case = Case::new(Target::Codes, Recompute::None);
-    let (naive, cubes) = (Naive::of(&case), case.cubes());
-    let index = |lists: [&Vec<i64>; 2]| Tensor::stack(&lists.map(|l| Tensor::from_slice(l)), 0);
-    let inputs = index([&case.plans[0].inputs, &case.plans[1].inputs]);
-    let predicted = index([&case.plans[0].predicted, &case.plans[1].predicted]);
-    let tokens = naive.tokens(&cubes, &inputs).detach().set_requires_grad(true);
-    let mask = &case.model.encoder_mask_ii;
-    let encoded =
-        naive.blocks.iter().fold(tokens.shallow_clone(), |x, block| block.forward(&x, Some(mask), DropPath::OFF));
-    let values = case.model.decode(&encoded.apply(&naive.encoder_norm), &inputs, &predicted).unwrap();
-    assert!(values.equal(&case.predict(&case.plans)), "not the model's own predictions");
+    for attention in DECODERS {
+        for cluster in KINDS {
+            let case = Case::with(Target::Codes, |cfg| (cfg.decoder_attention, cfg.cluster) = (attention, cluster));
+            check_reach(&case, &format!("{attention:?}, {cluster:?}"));
+        }
+    }
+    for predicted in [Predicted::Top { share: 0.5 }, Predicted::Random { share: 0.5 }] {
+        let change = |cfg: &mut ArvideoConfig| {
+            (cfg.predicted, cfg.order, cfg.decoder_attention) =
+                (predicted, Order::Priority, DecoderAttention::SelfAndCross);
+        };
+        check_reach(&Case::with(Target::Codes, change), &format!("{predicted:?}"));
+    }
+}
 
-    for i in 0..NUM_BLOCKS {
-        let block = values.narrow(1, i * SIZE, SIZE).square().sum(Kind::Float);
+/// Each block's gradient to the tokens of all clusters so far is there, and to all others exactly zero.
+#[track_caller]
+fn check_reach(case: &Case, says: &str) {
+    let (naive, cubes) = (Naive::of(case), case.cubes());
+    let inputs = rows([&case.plans[0].inputs, &case.plans[1].inputs]);
+    let predicted = rows([&case.plans[0].predicted, &case.plans[1].predicted]);
+    let tokens = naive.tokens(&cubes, &inputs).detach().set_requires_grad(true);
+    let reach = &case.model.reach.encoder;
+    let encoded =
+        naive.blocks.iter().fold(tokens.shallow_clone(), |x, block| block.forward(&x, Some(reach), DropPath::OFF));
+    let values = case.model.decode(&encoded.apply(&naive.encoder_norm), &inputs, &predicted).unwrap();
+    assert!(values.equal(&case.predict(&case.plans)), "{says}: not the model's own predictions");
+
+    let Blocks { count, queries, keys } = case.model.checked.decoder_blocks();
+    for i in 0..count {
+        let block = values.narrow(1, i * queries, queries).square().sum(Kind::Float);
         let grad = &Tensor::f_run_backward(&[block], &[&tokens], true, false).unwrap()[0];
         let reach = grad.abs().amax([2i64].as_slice(), false);
         let (so_far, later) =
-            (reach.narrow(1, 0, (i + 1) * KEPT), reach.narrow(1, (i + 1) * KEPT, 30 - (i + 1) * KEPT));
-        assert!(so_far.min().double_value(&[]) > 0.0, "block {i} does not read all clusters so far");
-        assert_eq!(later.count_nonzero(None).int64_value(&[]), 0, "block {i} reads a later cluster");
+            (reach.narrow(1, 0, (i + 1) * keys), reach.narrow(1, (i + 1) * keys, (count - i - 1) * keys));
+        assert!(so_far.min().double_value(&[]) > 0.0, "{says}: block {i} does not read all clusters so far");
+        assert_eq!(later.count_nonzero(None).int64_value(&[]), 0, "{says}: block {i} reads a later cluster");
     }
 }
 
 #[test]
 fn pixels_of_later_clusters_change_no_bit_of_a_prediction() {
-    let mut case = Case::new(Target::Codes, Recompute::None);
-    let before = case.predict(&case.plans);
-    let original = case.clip.shallow_clone();
-    for from in 0..=NUM_BLOCKS {
-        case.clip = case.inverted_from(from as usize);
-        let after = case.predict(&case.plans);
-        let same = from * SIZE;
-        assert!(before.narrow(1, 0, same).equal(&after.narrow(1, 0, same)), "from cluster {from}");
-        for i in from..NUM_BLOCKS {
-            assert!(!before.narrow(1, i * SIZE, SIZE).equal(&after.narrow(1, i * SIZE, SIZE)), "{i} from {from}");
+    for attention in DECODERS {
+        let mut case = Case::with(Target::Codes, |cfg| cfg.decoder_attention = attention);
+        let before = case.predict(&case.plans);
+        let original = case.clip.shallow_clone();
+        for from in 0..=NUM_BLOCKS {
+            case.clip = case.inverted_from(from as usize);
+            let after = case.predict(&case.plans);
+            let same = from * SIZE;
+            assert!(before.narrow(1, 0, same).equal(&after.narrow(1, 0, same)), "from cluster {from}");
+            for i in from..NUM_BLOCKS {
+                assert!(!before.narrow(1, i * SIZE, SIZE).equal(&after.narrow(1, i * SIZE, SIZE)), "{i} from {from}");
+            }
+            case.clip = original.shallow_clone();
         }
-        case.clip = original.shallow_clone();
     }
 }
 
 #[test]
 fn the_order_of_tokens_within_a_cluster_does_not_matter() {
-    let case = Case::new(Target::Codes, Recompute::None);
-    let straight = case.predict(&case.plans);
-    let mut turned = case.plans.clone();
-    for plan in &mut turned {
-        plan.inputs.chunks_mut(KEPT as usize).for_each(<[i64]>::reverse);
-        plan.predicted.chunks_mut(SIZE as usize).for_each(<[i64]>::reverse);
+    for attention in DECODERS {
+        let case = Case::with(Target::Codes, |cfg| cfg.decoder_attention = attention);
+        let straight = case.predict(&case.plans);
+        let mut turned = case.plans.clone();
+        for plan in &mut turned {
+            plan.inputs.chunks_mut(KEPT as usize).for_each(<[i64]>::reverse);
+            plan.predicted.chunks_mut(SIZE as usize).for_each(<[i64]>::reverse);
+        }
+        let got = case.predict(&turned).view([2, NUM_BLOCKS, SIZE, 5]).flip([2]).flatten(1, 2);
+        let worst = worst(&straight, &got);
+        assert!(worst < 1e-5, "{attention:?}: {worst:e}");
     }
-    let got = case.predict(&turned).view([2, NUM_BLOCKS, SIZE, 5]).flip([2]).flatten(1, 2);
-    let worst = worst(&straight, &got);
-    assert!(worst < 1e-5, "{worst:e}");
 }
 
 /// Gradients by name of a step in `precision`.
@@ -227,11 +222,14 @@ fn grads(case: &Case, precision: Precision) -> Vec<(String, Tensor)> {
 
 #[test]
 fn recomputing_gives_bit_equal_gradients_to_every_variable_in_each_precision() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let plain = Case::new(Target::Codes, Recompute::None);
+    let kinds = [Precision::F32, Precision::Bf16].into_iter().flat_map(|p| DECODERS.map(|attention| (p, attention)));
+    for (precision, attention) in kinds {
+        let plain = Case::with(Target::Codes, |cfg| cfg.decoder_attention = attention);
         let want = grads(&plain, precision);
         for recompute in [Recompute::EveryBlock, Recompute::Every(2)] {
-            let mut again = Case { clip: plain.clip.copy(), ..Case::new(Target::Codes, recompute) };
+            let change =
+                |cfg: &mut ArvideoConfig| (cfg.decoder_attention, cfg.encoder.recompute) = (attention, recompute);
+            let mut again = Case { clip: plain.clip.copy(), ..Case::with(Target::Codes, change) };
             // Copied, not drawn again: all tests of a process share libtorch's generator, so a seed does not fix what
             // is drawn.
             again.vs.copy(&plain.vs).unwrap();
@@ -264,14 +262,6 @@ fn plans_of_other_clusters_or_too_few_are_refused() {
     };
     assert!(refused(&case.plans[..1]));
     let other = ArvideoConfig { cluster: [2, 2, 2], ..config(Target::Codes, Recompute::None) };
-    let plan = other.check(GRID, PATCH).unwrap().plan((1, 2, 3));
+    let plan = other.check(GRID, PATCH).unwrap().plan(&[], (1, 2, 3)).unwrap();
     assert!(refused(&[case.plans[0].clone(), plan]));
-}
-
-#[test]
-fn a_mask_shows_each_block_itself_and_those_before() {
-    let mask = block_causal(1..3, [1, 2], Device::Cpu).unwrap();
-    let hidden = f64::NEG_INFINITY;
-    let want = [[0.0, 0.0, 0.0, 0.0, hidden, hidden], [0.0; 6]];
-    assert!(mask.equal(&Tensor::from_slice2(&want).to_kind(Kind::Float)));
 }

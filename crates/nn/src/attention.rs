@@ -53,7 +53,7 @@ mod tests {
     use tch::{Device, nn::VarStore};
 
     use super::*;
-    use crate::{Block, DropPath, StackConfig, additive_mask};
+    use crate::{Block, BlockCausal, Blocks, DropPath, StackConfig};
 
     #[test]
     fn eager_attention_says_what_fused_says_and_ends_with_its_scope() {
@@ -61,9 +61,9 @@ mod tests {
         let vs = VarStore::new(Device::Cpu);
         let block = Block::new(vs.root(), &StackConfig { width: 12, depth: 1, heads: 3 });
         let x_bnd = Tensor::randn([2, 7, 12], (Kind::Float, Device::Cpu));
-        let mask_nn = additive_mask(&Tensor::ones([7, 7], (Kind::Bool, Device::Cpu)).tril(0)).unwrap();
-        for mask_nn in [None, Some(&mask_nn)] {
-            let forward = || block.forward(&x_bnd, mask_nn, DropPath::OFF);
+        let reach = BlockCausal::new(Blocks { count: 7, queries: 1, keys: 1 }, Device::Cpu).unwrap();
+        for reach in [None, Some(&reach)] {
+            let forward = || block.forward(&x_bnd, reach, DropPath::OFF);
             let worst = (forward() - Attention::Eager.within(forward)).abs().max().double_value(&[]);
             assert!(worst < 1e-5, "{worst:e}");
         }

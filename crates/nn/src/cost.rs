@@ -12,9 +12,10 @@
 //! | linear layer          | its input; under bf16 that is a cast copy, and so is the weight        | w R D (+ 2 weights)     |
 //! | attention, fused      | q, k and v (one tensor), its output, a sum per row and head            | 4 w R D + 4 R H         |
 //! | attention, eager      | q, k, v, its output in two layouts, and the weights of all pairs      | 5 w R D + w B H N N     |
-//! | attention's mask      | itself, f32 once for all blocks that share it (bf16: a copy)          | w N N                   |
+//! | attention's mask      | itself, f32 once for all blocks that share it (bf16: a copy)          | w S N, S about 512      |
 //! | GELU                  | its input                                                            | 4 w R D                 |
 //! | square of the loss    | the differences of Q C values                                        | 4 R C                   |
+//! | softmax of the loss   | the logarithms of Q C shares                                         | 4 R C                   |
 //! | a part run again      | its input, and the state of the generator                            | 4 R D                   |
 //!
 //! A block keeps its input and one more norm's, n1, qkv, output, n2, the MLP's hidden layer before and behind the GELU: 16 R
@@ -25,17 +26,17 @@
 //! Backward frees what an operator kept as soon as it is through. It holds most at the start of a part: there the gradient
 //! that comes in (4 R D), that of the MLP's hidden layer (4 w R D) and that of one weight stand beside all that is kept up to
 //! here. Gradients of weights grow as the kept shrinks: those of a part are there once it is through, all of them from the
-//! second micro-batch on, where they are added to. Those of weights that several parts share wait for the last use. The
+//! second micro-batch on, where they are added to. The
 //! optimizer works in place.
 
 mod cross;
 mod parts;
 
-pub use cross::{Reading, cross_blocks};
-pub use parts::{block, bridge, loss, stack};
+pub use cross::{Reading, cross_block};
+pub use parts::{Comparing, block, bridge, loss, stack};
 use torch_ext::Precision;
 
-use crate::Attention;
+use crate::{Attention, Blocks};
 
 /// How a step computes, as far as its memory hangs on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +82,19 @@ pub struct Tokens {
     pub clips: i64,
     /// Tokens of each, N.
     pub per_clip: i64,
+    /// Who reads whom; `None`: each token all others.
+    pub reach: Option<Blocks>,
 }
 
 impl Tokens {
     /// All of them, R = B N.
     pub fn rows(self) -> i64 {
         self.clips * self.per_clip
+    }
+
+    /// Pairs of tokens of which attention computes how one reads the other.
+    pub(crate) fn pairs(self) -> i64 {
+        self.clips * self.reach.map_or(self.per_clip * self.per_clip, Blocks::num_pairs)
     }
 }
 

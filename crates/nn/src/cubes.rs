@@ -100,11 +100,6 @@ impl Cubes {
     /// # Errors
     /// As [`Cubes::pixels`].
     pub fn targets(&self, index_bi: &Tensor, norm: PixelNorm) -> Result<Tensor, NnError> {
-        // Axis 2 is the pixels of `[B, I, pixels, 3]`, and all values of `[B, I, pixels * 3]`.
-        let moments = |x: &Tensor| {
-            let axis = [2i64].as_slice();
-            (x.mean_dim(axis, true, Kind::Float), x.var_dim(axis, true, true))
-        };
         match norm {
             PixelNorm::Colours => {
                 let x = self.pixels(index_bi)?;
@@ -119,6 +114,45 @@ impl Cubes {
             PixelNorm::None => Ok(self.pixels(index_bi)?.flatten(2, 3)),
         }
     }
+
+    /// The clip with predictions in the place of some cubes, `[B, T, H, W, 3]` u8: what [`Cubes::targets`] normalised is turned
+    /// back by each cube's own mean and deviation, as the MAE family shows its predictions.
+    ///
+    /// * `index_bi` - which cubes, `[B, I]` int64
+    /// * `values_biv` - what was predicted of them, `[B, I, pixels * 3]`
+    ///
+    /// # Errors
+    /// As [`Cubes::pixels`].
+    pub fn redrawn(&self, index_bi: &Tensor, values_biv: &Tensor, norm: PixelNorm) -> Result<Tensor, NnError> {
+        let (b, num) = (self.num_clips(), index_bi.size()[1]);
+        expect_shape("predicted cubes", values_biv, &[b, num, self.num_values()])?;
+        let colours = [b, num, self.patch.num_pixels(), 3];
+        let on_device = |values: [f32; 3]| Tensor::from_slice(&values).to_device(self.device());
+        let pixels = match norm {
+            PixelNorm::Colours => {
+                let (mean, var) = moments(&self.pixels(index_bi)?);
+                values_biv.view(colours) * (var.sqrt() + 1e-6) + mean
+            }
+            PixelNorm::Joint => {
+                let (mean, var) = moments(&self.normalised(index_bi)?);
+                (values_biv * (var + 1e-6).sqrt() + mean).view(colours) * on_device(STD) + on_device(MEAN)
+            }
+            PixelNorm::None => values_biv.view(colours),
+        };
+        let bytes = (pixels * 255.0).round().clamp(0.0, 255.0).to_kind(Kind::Uint8).flatten(2, 3);
+        let (Grid { t, h, w }, p) = (self.grid, self.patch);
+        let cubes = self.view.f_reshape([b, self.grid.num_tokens(), self.num_values()]).during("redrawing cubes")?;
+        let index = index_bi.unsqueeze(-1).expand_as(&bytes);
+        let cubes = cubes.f_scatter(1, &index, &bytes).during("redrawing cubes")?;
+        let clip = cubes.view([b, t, h, w, p.t, p.h, p.w, 3].as_slice()).permute([0, 1, 4, 2, 5, 3, 6, 7]);
+        clip.f_reshape([b, t * p.t, h * p.h, w * p.w, 3]).during("redrawing cubes")
+    }
+}
+
+/// Mean and variance over axis 2: the pixels of `[B, I, pixels, 3]`, or all values of `[B, I, pixels * 3]`.
+fn moments(x: &Tensor) -> (Tensor, Tensor) {
+    let axis = [2i64].as_slice();
+    (x.mean_dim(axis, true, Kind::Float), x.var_dim(axis, true, true))
 }
 
 #[cfg(test)]
@@ -225,6 +259,24 @@ mod tests {
         assert!(per_colour.abs().max().double_value(&[]) < 1e-6);
         let joint = cubes.targets(&index, PixelNorm::Joint).unwrap();
         assert!(joint.isfinite().all().int64_value(&[]) == 1);
+    }
+
+    #[test]
+    fn targets_redraw_the_clip_and_other_values_their_own_cubes_alone() {
+        let clip = clip();
+        let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
+        let some = Tensor::from_slice2(&[[3i64, 0, 11], [5, 7, 2]]);
+        for norm in [PixelNorm::Colours, PixelNorm::Joint, PixelNorm::None] {
+            let targets = cubes.targets(&some, norm).unwrap();
+            assert!(cubes.redrawn(&some, &targets, norm).unwrap().equal(&clip), "{norm:?}");
+            // A cube of 0 everywhere is flat in each colour, and black where nothing was normalised.
+            let flat = cubes.redrawn(&some, &targets.zeros_like(), norm).unwrap();
+            let drawn = Cubes::new(&flat, GRID, PATCH).unwrap();
+            let (_, var) = moments(&drawn.pixels(&some).unwrap());
+            assert_eq!(var.max().double_value(&[]), 0.0, "{norm:?}");
+            let others = Tensor::from_slice2(&[[1i64, 4, 10], [6, 0, 11]]);
+            assert!(drawn.pixels(&others).unwrap().equal(&cubes.pixels(&others).unwrap()));
+        }
     }
 
     #[test]

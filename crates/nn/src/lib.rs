@@ -5,6 +5,7 @@
 
 mod attention;
 mod block;
+mod block_causal;
 mod conv;
 pub mod cost;
 mod cubes;
@@ -22,7 +23,8 @@ mod target;
 mod vit;
 
 pub use attention::Attention;
-pub use block::{Block, CrossBlock, StackConfig, additive_mask, layer_norm, mask_in_precision};
+pub use block::{Block, CrossBlock, DecoderAttention, DecoderReach, StackConfig, layer_norm};
+pub use block_causal::{BlockCausal, Blocks};
 pub use conv::{CausalConv3d, Conv3dConfig, FrameNormSilu};
 pub use cubes::{Cubes, PixelNorm};
 pub use drop_path::{DropPath, Mode};
@@ -33,6 +35,6 @@ pub use mix::{ClipLayout, CutBox, Mix, MixConfig, smooth_labels};
 pub use past::Past;
 pub use position::{Position, position_codes};
 pub use shape::{expect_kind, expect_shape};
-pub use stack::{Recompute, Stack};
+pub use stack::{CrossStack, Recompute, Stack};
 pub use target::{Comparison, Target, Targets};
 pub use vit::{FinalNorm, Vit, VitConfig};

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
 
-use crate::block::mask_in_precision;
-use crate::{Block, DropPath, Mode, NnError, StackConfig};
+use crate::{Block, BlockCausal, CrossBlock, DecoderAttention, DecoderReach, DropPath, Mode, NnError, StackConfig};
 
 /// Which activations are kept for the backward pass: `"none"`, `"every_block"` or `{ every = 3 }` in a preset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +32,29 @@ impl Recompute {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Runs all blocks, keeping what this says.
+    ///
+    /// * `x`, `beside` - what the first block reads, and what every block reads beside the one before it
+    /// * `run` - some neighbouring blocks on these
+    fn run<B: Clone + 'static>(
+        self,
+        blocks: &[B],
+        (mut x, beside): (Tensor, Option<&Tensor>),
+        run: impl Fn(&[B], &[Tensor]) -> Tensor + Clone + 'static,
+    ) -> Result<Tensor, NnError> {
+        let inputs =
+            |x: &Tensor| [Some(x), beside].into_iter().flatten().map(Tensor::shallow_clone).collect::<Vec<_>>();
+        let needs_grad = inputs(&x).iter().any(Tensor::requires_grad);
+        let Some(per_part) = self.blocks_per_part().filter(|_| needs_grad) else {
+            return Ok(run(blocks, &inputs(&x)));
+        };
+        for part in blocks.chunks(per_part) {
+            let (part, run) = (part.to_vec(), run.clone());
+            x = torch_ext::checkpoint(&inputs(&x).iter().collect::<Vec<_>>(), move |inputs| run(&part, inputs))?;
+        }
+        Ok(x)
     }
 
     /// Blocks that run again together; `None`: nothing runs again.
@@ -77,28 +99,61 @@ impl Stack {
     /// All blocks in turn.
     ///
     /// * `x_bnd` - tokens `[B, N, D]`
-    /// * `mask_nn` - see [`Block::forward`]
+    /// * `reach` - see [`Block::forward`]
     /// * `mode` - whether branches are dropped
     ///
     /// # Errors
     /// [`NnError::OutOfMemory`] and [`NnError::Torch`] from recomputed blocks.
-    pub fn forward(&self, x_bnd: Tensor, mask_nn: Option<&Tensor>, mode: Mode) -> Result<Tensor, NnError> {
-        let mask_nn = mask_nn.map(mask_in_precision);
-        let run = move |blocks: &[(Rc<Block>, DropPath)], x_bnd: &Tensor, mask_nn: Option<&Tensor>| {
-            blocks.iter().fold(x_bnd.shallow_clone(), |x, (block, drop)| match mode {
-                Mode::Train => block.forward(&x, mask_nn, *drop),
-                Mode::Eval => block.forward(&x, mask_nn, DropPath::OFF),
+    pub fn forward(&self, x_bnd: Tensor, reach: Option<&BlockCausal>, mode: Mode) -> Result<Tensor, NnError> {
+        let reach = reach.map(|reach| Rc::new(reach.in_precision()));
+        let run = move |blocks: &[(Rc<Block>, DropPath)], inputs: &[Tensor]| {
+            blocks.iter().fold(inputs[0].shallow_clone(), |x, (block, drop)| match mode {
+                Mode::Train => block.forward(&x, reach.as_deref(), *drop),
+                Mode::Eval => block.forward(&x, reach.as_deref(), DropPath::OFF),
             })
         };
-        let Some(per_part) = self.recompute.blocks_per_part().filter(|_| x_bnd.requires_grad()) else {
-            return Ok(run(&self.blocks, &x_bnd, mask_nn.as_ref()));
+        self.recompute.run(&self.blocks, (x_bnd, None), run)
+    }
+}
+
+/// A stack of blocks that read a memory, behind one function.
+#[derive(Debug)]
+pub struct CrossStack {
+    // Shared with the closures that recompute blocks.
+    blocks: Vec<Rc<CrossBlock>>,
+    recompute: Recompute,
+}
+
+impl CrossStack {
+    /// Blocks `0`, `1`, ... under `p`.
+    ///
+    /// # Errors
+    /// [`StackConfig::check`], [`Recompute::check`].
+    pub fn new<'a>(
+        p: impl Borrow<Path<'a>>,
+        cfg: &StackConfig,
+        attention: DecoderAttention,
+        recompute: Recompute,
+    ) -> Result<Self, NnError> {
+        cfg.check()?;
+        recompute.check()?;
+        let p = p.borrow();
+        let blocks = (0..cfg.depth).map(|i| Rc::new(CrossBlock::new(p / i, cfg, attention))).collect();
+        Ok(CrossStack { blocks, recompute })
+    }
+
+    /// All blocks in turn.
+    ///
+    /// * `x_bqd`, `memory_bmd`, `reach` - see [`CrossBlock::forward`]
+    ///
+    /// # Errors
+    /// [`NnError::OutOfMemory`] and [`NnError::Torch`] from recomputed blocks.
+    pub fn forward(&self, x_bqd: Tensor, memory_bmd: &Tensor, reach: &DecoderReach) -> Result<Tensor, NnError> {
+        let reach = Rc::new(reach.in_precision());
+        let run = move |blocks: &[Rc<CrossBlock>], inputs: &[Tensor]| {
+            blocks.iter().fold(inputs[0].shallow_clone(), |x, block| block.forward(&x, &inputs[1], Some(&reach)))
         };
-        let mut x = x_bnd;
-        for part in self.blocks.chunks(per_part) {
-            let (part, mask) = (part.to_vec(), mask_nn.as_ref().map(Tensor::shallow_clone));
-            x = torch_ext::checkpoint(&[&x], move |inputs| run(&part, &inputs[0], mask.as_ref()))?;
-        }
-        Ok(x)
+        self.recompute.run(&self.blocks, (x_bqd, Some(memory_bmd)), run)
     }
 }
 

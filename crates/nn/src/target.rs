@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
+use crate::cost::Comparing;
 use crate::{Cubes, During, NnError, PixelNorm, expect_kind, expect_shape};
 
 /// What a decoder predicts of a token.
@@ -14,6 +15,8 @@ pub enum Target {
     /// The level of each channel of the code, classified: cross-entropy over a channel's levels, summed over channels. Ours;
     /// for quantizers whose codes are levels (FSQ, LFQ).
     Factored,
+    /// The code itself, classified: cross-entropy over the whole codebook, of at most [`Target::MOST_CLASSES`] codes. Ours.
+    Full,
     /// The pixels of its cube, each colour of each cube normalised (VideoMAE): [`PixelNorm::Colours`].
     Pixels,
     /// All values of its cube normalised together (the MAE of images): [`PixelNorm::Joint`].
@@ -23,13 +26,36 @@ pub enum Target {
 }
 
 impl Target {
+    /// The most codes that [`Target::Full`] tells apart: beyond that the logits of a clip's tokens would be its largest tensors.
+    pub const MOST_CLASSES: i64 = 1 << 14;
+
     /// How pixels are normalised; `None` where the tokenizer makes the target.
     pub fn pixel_norm(self) -> Option<PixelNorm> {
         match self {
             Target::Pixels => Some(PixelNorm::Colours),
             Target::PixelsJoint => Some(PixelNorm::Joint),
             Target::PixelsRaw => Some(PixelNorm::None),
-            Target::Codes | Target::Latents | Target::Factored => None,
+            Target::Codes | Target::Latents | Target::Factored | Target::Full => None,
+        }
+    }
+
+    /// Whether classes are predicted, and not values.
+    pub fn is_classified(self) -> bool {
+        matches!(self, Target::Factored | Target::Full)
+    }
+
+    /// What comparing takes in a step.
+    ///
+    /// * `rows` - predicted tokens of all clips; `cube_values` - pixels times colours of a cube
+    /// * `target_width` - values of one prediction
+    pub fn comparing(self, [rows, cube_values]: [i64; 2], target_width: i64) -> Comparing {
+        match self {
+            Target::Factored | Target::Full => Comparing::Classes,
+            Target::Codes | Target::Latents => Comparing::Values { target_bytes: 4 * rows * target_width },
+            // Pixels, the same less their mean, and over their deviation.
+            Target::Pixels | Target::PixelsJoint | Target::PixelsRaw => {
+                Comparing::Values { target_bytes: 3 * 4 * rows * cube_values }
+            }
         }
     }
 
@@ -39,6 +65,7 @@ impl Target {
             Target::Codes => "codes",
             Target::Latents => "latents",
             Target::Factored => "factored",
+            Target::Full => "full",
             Target::Pixels => "pixels",
             Target::PixelsJoint => "pixels_joint",
             Target::PixelsRaw => "pixels_raw",
@@ -61,6 +88,13 @@ pub enum Targets {
         digits_bnd: Tensor,
         /// Levels of each channel, D of them.
         levels: Vec<i64>,
+    },
+    /// The code of each token.
+    Full {
+        /// `[B, N]` int64 in `0..codebook_size`.
+        codes_bn: Tensor,
+        /// Number of codes K.
+        codebook_size: i64,
     },
 }
 
@@ -98,6 +132,14 @@ impl Targets {
                 expect_kind("levels of the targets", digits_bnd, Kind::Int64)?;
                 classify(predicted_bqc, &chosen(digits_bnd)?, levels)
             }
+            (Targets::Full { codes_bn, codebook_size }, Target::Full, _) => {
+                expect_kind("codes of the targets", codes_bn, Kind::Int64)?;
+                expect_shape("codes of the targets", codes_bn, &[cubes.num_clips(), cubes.grid().num_tokens()])?;
+                // One channel, whose levels are the codes.
+                let mut compared = classify(predicted_bqc, &chosen(&codes_bn.unsqueeze(-1))?, &[*codebook_size])?;
+                compared.terms.retain(|(name, _)| *name != "dims_right");
+                Ok(compared)
+            }
             _ => Err(other_kind()),
         }
     }
@@ -113,15 +155,19 @@ impl Targets {
             Targets::Factored { digits_bnd, levels } => {
                 Targets::Factored { digits_bnd: some(digits_bnd), levels: levels.clone() }
             }
+            Targets::Full { codes_bn, codebook_size } => {
+                Targets::Full { codes_bn: some(codes_bn), codebook_size: *codebook_size }
+            }
         }
     }
 
-    /// The targets made by a tokenizer, `[B, N, C]`; `None` for pixels.
+    /// The targets made by a tokenizer, `[B, N, C]` or, of [`Targets::Full`], `[B, N]`; `None` for pixels.
     pub fn tensor(&self) -> Option<&Tensor> {
         match self {
             Targets::Pixels => None,
             Targets::Codes(values) | Targets::Latents(values) => Some(values),
             Targets::Factored { digits_bnd, .. } => Some(digits_bnd),
+            Targets::Full { codes_bn, .. } => Some(codes_bn),
         }
     }
 
@@ -131,6 +177,7 @@ impl Targets {
             Targets::Codes(_) => "codes",
             Targets::Latents(_) => "latents",
             Targets::Factored { .. } => "factored",
+            Targets::Full { .. } => "full",
         }
     }
 }
@@ -138,7 +185,7 @@ impl Targets {
 /// How far predictions are from their targets.
 #[derive(Debug)]
 pub struct Comparison {
-    /// Error of each token, `[B, Q]`, detached: the mean of its values' squared errors, or the sum of its channels'
+    /// Error of each token, `[B, Q]`, with a gradient: the mean of its values' squared errors, or the sum of its channels'
     /// cross-entropies.
     pub error_bq: Tensor,
     /// Its mean, a scalar with a gradient.
@@ -148,7 +195,7 @@ pub struct Comparison {
     /// * `mse` or `ce` (nats per token) - the mean error
     /// * `explained` - 0 for predicting the mean of the targets, or how often each level occurs; 1 for perfection
     /// * `dims_right`, `codes_right` - of classified tokens, the share of channels whose level got the highest logit, and of
-    ///   tokens for which that holds in every channel
+    ///   tokens for which that holds in every channel; without `dims_right` where the code is one channel
     pub terms: Vec<(&'static str, Tensor)>,
 }
 
@@ -162,7 +209,7 @@ fn regress(predicted_bqc: &Tensor, target_bqc: &Tensor) -> Result<Comparison, Nn
         let explained =
             mse.f_detach()?.f_div(&target_bqc.f_var(true)?.f_clamp_min(1e-12)?)?.f_neg()?.f_add_scalar(1.0)?;
         let terms = vec![("mse", mse.f_detach()?), ("explained", explained)];
-        let error_bq = error_bqc.f_detach()?.f_mean_dim([-1i64].as_slice(), false, Kind::Float)?;
+        let error_bq = error_bqc.f_mean_dim([-1i64].as_slice(), false, Kind::Float)?;
         Ok(Comparison { error_bq, total: mse, terms })
     };
     compare().during("comparing predictions")
@@ -179,7 +226,9 @@ fn classify(logits_bqc: &Tensor, digits_bqd: &Tensor, levels: &[i64]) -> Result<
         let zero = || Tensor::f_zeros([b, q], (Kind::Float, logits_bqc.device()));
         let (mut error_bq, mut num_right_bq, mut entropy) = (zero()?, zero()?, zero()?.f_sum(Kind::Float)?);
         // Logits may be bf16, in which a sum of exponentials is not worth much.
-        let logits = logits_bqc.f_to_kind(Kind::Float)?.f_split_with_sizes(levels, -1)?;
+        let logits = logits_bqc.f_to_kind(Kind::Float)?;
+        // One channel is not split: what comes back would be copied.
+        let logits = if levels.len() == 1 { vec![logits] } else { logits.f_split_with_sizes(levels, -1)? };
         for (d, logits_bql) in logits.iter().enumerate() {
             let digit_bq = digits_bqd.f_select(-1, d as i64)?;
             let log_p = logits_bql.f_log_softmax(-1, Kind::Float)?;
@@ -199,7 +248,7 @@ fn classify(logits_bqc: &Tensor, digits_bqd: &Tensor, levels: &[i64]) -> Result<
             ("dims_right", share(num_right_bq.f_div_scalar(num_dims)?)?),
             ("codes_right", share(num_right_bq.f_eq(num_dims)?)?),
         ];
-        Ok(Comparison { error_bq: error_bq.f_detach()?, total: ce, terms })
+        Ok(Comparison { error_bq, total: ce, terms })
     };
     compare().during("comparing predictions")
 }

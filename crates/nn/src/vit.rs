@@ -6,7 +6,8 @@ use tch::nn::{self, Path};
 use tch::{Kind, Tensor};
 
 use crate::{
-    Cubes, DropPath, Mode, NnError, Position, Recompute, Stack, StackConfig, init, layer_norm, position_codes,
+    BlockCausal, Cubes, DropPath, Mode, NnError, Position, Recompute, Stack, StackConfig, init, layer_norm,
+    position_codes,
 };
 
 /// A video ViT: the `[model.encoder]` section of every pre-training preset.
@@ -92,7 +93,7 @@ impl Vit {
     /// Chosen tokens through all blocks: `[B, I, D]`.
     ///
     /// * `index_bi` - token indices `[B, I]` int64; the pixels of all others are never read
-    /// * `mask_ii` - added to the attention logits, `[I, I]`; `None`: each chosen token sees each other
+    /// * `reach` - which chosen tokens each of them reads; `None`: all
     /// * `mode` - whether branches are dropped
     ///
     /// # Errors
@@ -101,12 +102,12 @@ impl Vit {
         &self,
         cubes: &Cubes,
         index_bi: &Tensor,
-        mask_ii: Option<&Tensor>,
+        reach: Option<&BlockCausal>,
         mode: Mode,
     ) -> Result<Tensor, NnError> {
         let pixels = cubes.normalised(index_bi)?.apply(&self.embed);
         let tokens = pixels + position_codes(self.cfg.position, cubes.grid(), index_bi, self.cfg.width);
-        let tokens = self.blocks.forward(tokens, mask_ii, mode)?;
+        let tokens = self.blocks.forward(tokens, reach, mode)?;
         Ok(match &self.norm {
             Some(norm) => tokens.apply(norm),
             None => tokens,

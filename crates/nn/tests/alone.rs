@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nn::{Mode, Recompute, Stack, StackConfig, additive_mask, layer_norm};
+use nn::{BlockCausal, Blocks, Mode, Recompute, Stack, StackConfig, layer_norm};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use torch_ext::{Precision, autocast, memory};
@@ -16,12 +16,11 @@ fn step(vs: &VarStore, stack: &Stack, precision: Precision, num_tokens: i64) -> 
     let norm = layer_norm(&VarStore::new(Device::Cpu).root(), CFG.width);
     let values = Tensor::arange(num_tokens * CFG.width, (Kind::Float, Device::Cpu));
     let x = values.sin().view([1, num_tokens, CFG.width]).set_requires_grad(true);
-    // Each token sees all but itself.
-    let mask = additive_mask(&Tensor::eye(num_tokens, (Kind::Float, Device::Cpu)).logical_not()).unwrap();
+    let reach = BlockCausal::new(Blocks { count: num_tokens, queries: 1, keys: 1 }, Device::Cpu).unwrap();
     let base = memory::stats(Device::Cpu).unwrap().current_bytes;
     memory::reset_peak(Device::Cpu).unwrap();
     let loss = autocast(Device::Cpu, precision, || {
-        let y = stack.forward(x.shallow_clone(), Some(&mask), Mode::Train).unwrap().apply(&norm);
+        let y = stack.forward(x.shallow_clone(), Some(&reach), Mode::Train).unwrap().apply(&norm);
         (y * x.cos()).square().mean(Kind::Float)
     });
     let loss = loss.unwrap();
@@ -68,9 +67,8 @@ fn a_step_in_bf16_is_near_that_in_f32_with_f32_gradients_and_memory_linear_in_to
 
     let (_, plain, bytes) = step(&vs, &stack, Precision::Bf16, 512);
     let (_, _, bytes_of_4x) = step(&vs, &stack, Precision::Bf16, 2048);
-    // The mask is cast, once for both blocks; the rest is linear, where a table per head would be 16 times as much.
-    let mask_bytes = |n: i64| 2 * n * n;
-    let growth = (bytes_of_4x - mask_bytes(2048)) as f64 / (bytes - mask_bytes(512)) as f64;
+    // All is linear, the mask's cast copy too, where a table of all pairs would be 16 times as much.
+    let growth = bytes_of_4x as f64 / bytes as f64;
     assert!((3.0..5.0).contains(&growth), "{growth}");
 
     let mut other = VarStore::new(Device::Cpu);

@@ -42,6 +42,8 @@ pub enum Purpose {
     Mix = 17,
     /// Tokens that pass when they are chosen at random.
     KeptTokens = 18,
+    /// Tokens of a cluster that are predicted (ARVideo).
+    ClusterPredicted = 19,
 }
 
 /// The random stream for one choice: a pure function of its arguments, so that the number of workers, a resume and the

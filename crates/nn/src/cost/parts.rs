@@ -5,10 +5,10 @@ use crate::{Attention, Position, Recompute, StackConfig, VitConfig};
 const GENERATOR_BYTES: i64 = 5056;
 
 /// Mean and reciprocal deviation of a row, which a layer norm keeps.
-const NORM_ROW_BYTES: i64 = 8;
+pub(super) const NORM_ROW_BYTES: i64 = 8;
 
 /// Values of a block's weights in squared widths: 4 of attention, 8 of the MLP.
-const BLOCK_SQUARES: i64 = 12;
+pub(super) const BLOCK_SQUARES: i64 = 12;
 
 impl StackConfig {
     /// Trained values: weights, 9 widths of biases, 4 of norms. Those of blocks that read a memory are as many.
@@ -17,7 +17,7 @@ impl StackConfig {
     }
 
     /// Those of one block.
-    fn block_parameters(&self) -> i64 {
+    pub(super) fn block_parameters(&self) -> i64 {
         BLOCK_SQUARES * self.width * self.width + 13 * self.width
     }
 }
@@ -48,7 +48,7 @@ impl VitConfig {
 /// One block of self-attention; what it keeps, and its input.
 pub fn block(name: &'static str, cfg: &StackConfig, tokens: Tokens, computing: Computing) -> Part {
     let (r, d, w) = (tokens.rows(), cfg.width, computing.value_bytes());
-    let pairs = tokens.clips * tokens.per_clip * tokens.per_clip;
+    let pairs = tokens.pairs();
     let weights = w * pairs * cfg.heads;
     let (pairs_kept, pairs_backward) = match computing.attention {
         Attention::Fused => (4 * r * cfg.heads, 0),
@@ -76,7 +76,7 @@ pub fn block(name: &'static str, cfg: &StackConfig, tokens: Tokens, computing: C
 }
 
 /// Five products of the fused kernel, which computes the weights again; four where they are kept.
-fn attention_backward_flops(pair_values: i64, computing: Computing) -> i64 {
+pub(super) fn attention_backward_flops(pair_values: i64, computing: Computing) -> i64 {
     match computing.attention {
         Attention::Fused => 10 * pair_values,
         Attention::Eager => 8 * pair_values,
@@ -187,16 +187,27 @@ pub fn bridge(position: Position, [rows, query_rows]: [i64; 2], [from, to]: [i64
     }
 }
 
-/// What stands between a decoder's blocks and the loss: the last norm, the head, targets and the mean squared error.
+/// How predictions are compared with their targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparing {
+    /// Mean squared error.
+    Values {
+        /// The most that making the targets holds, the targets among it.
+        target_bytes: i64,
+    },
+    /// Cross-entropy over all values of a prediction.
+    Classes,
+}
+
+/// What stands between a decoder's blocks and the loss: the last norm, the head, targets and the error.
 ///
 /// * `all_rows` - tokens that came through the decoder
 /// * `rows` - those of them that are predicted
 /// * `widths` - of the decoder, and of a target
-/// * `target_bytes` - the most that making the targets holds, the targets among it
 pub fn loss(
     [all_rows, rows]: [i64; 2],
     [width, target_width]: [i64; 2],
-    target_bytes: i64,
+    comparing: Comparing,
     computing: Computing,
 ) -> Part {
     let w = computing.value_bytes();
@@ -204,10 +215,13 @@ pub fn loss(
     let norm_and_head =
         4 * all_rows * width + NORM_ROW_BYTES * rows + w * tokens + computing.weight_copy_bytes(width * target_width);
     let kept_bytes = norm_and_head + 4 * values;
-    // Targets, differences and their squares beside the predictions.
-    let comparing = target_bytes.max(3 * 4 * values);
-    // The mean's gradient, the power one lower, twice that, and the product.
-    let square = 4 * 4 * values;
+    let (comparing_bytes, error_grad_bytes) = match comparing {
+        // Targets, differences and their squares beside the predictions. The mean's gradient, the power one lower, twice
+        // that, and the product.
+        Comparing::Values { target_bytes } => (target_bytes.max(3 * 4 * values), 4 * 4 * values),
+        // Shares' logarithms, and f32 logits beside those of bf16. The gradient of what was looked up, and the logits'.
+        Comparing::Classes => (4 * values + computing.weight_copy_bytes(2 * values), 2 * 4 * values),
+    };
     let head = computing.stream_grad_bytes(values) - 4 * values
         + w * tokens
         + computing.weight_grad_bytes(width * target_width);
@@ -217,8 +231,8 @@ pub fn loss(
         count: 1,
         kept_bytes,
         attention_bytes: 0,
-        forward_bytes: norm_and_head + w * values + comparing,
-        backward_bytes: square.max(head),
+        forward_bytes: norm_and_head + w * values + comparing_bytes,
+        backward_bytes: error_grad_bytes.max(head),
         forward_flops: flops,
         backward_flops: 2 * flops,
         gradient_bytes: 4 * (2 * width + (width + 1) * target_width),

@@ -73,7 +73,7 @@ fn gradients_of_weights_grow_while_what_was_kept_goes() {
 #[test]
 fn a_block_keeps_sixteen_values_for_each_of_its_input() {
     let cfg = StackConfig { width: 768, depth: 12, heads: 12 };
-    let tokens = Tokens { clips: 2, per_clip: 80 };
+    let tokens = Tokens { clips: 2, per_clip: 80, reach: None };
     let one = block("block", &cfg, tokens, F32);
     let stream = 160 * 768;
     // Two norms' rows of 8 bytes, and attention's sums.
@@ -105,7 +105,7 @@ fn a_part_that_runs_again_keeps_its_input_and_computes_twice() {
 
 #[test]
 fn vit_b_over_16_frames_takes_the_published_number_of_operations() {
-    let (cfg, tokens) = (vit_b(), Tokens { clips: 1, per_clip: 1568 });
+    let (cfg, tokens) = (vit_b(), Tokens { clips: 1, per_clip: 1568, reach: None });
     let parts = cfg.parts(tokens, 1536, F32);
     let forward: i64 = parts.iter().map(|p| p.count * p.forward_flops).sum();
     // VideoMAE, table 6: 180 GFLOPs, which are multiplications and additions together.
@@ -116,7 +116,7 @@ fn vit_b_over_16_frames_takes_the_published_number_of_operations() {
 #[test]
 fn eager_attention_keeps_and_passes_the_weights_of_all_pairs() {
     let cfg = StackConfig { width: 12, depth: 1, heads: 3 };
-    let tokens = Tokens { clips: 2, per_clip: 1000 };
+    let tokens = Tokens { clips: 2, per_clip: 1000, reach: None };
     let eager = Computing { attention: Attention::Eager, ..F32 };
     let (fused, eager) = (block("block", &cfg, tokens, F32), block("block", &cfg, tokens, eager));
     let weights = 2 * 3 * 1000 * 1000 * 4;

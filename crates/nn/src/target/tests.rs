@@ -64,6 +64,29 @@ fn a_cross_entropy_worked_by_hand() {
 }
 
 #[test]
+fn a_cross_entropy_over_the_whole_codebook_worked_by_hand() {
+    // Tokens 7 and 2 of one clip with codes 1 and 3 of four. Softmax of (0, ln 3, 0, 0) is (1, 3, 1, 1) / 6, of
+    // (0, 0, ln 2, 0) (1, 1, 2, 1) / 5: the errors are ln 2 and ln 5, and one of two codes is right.
+    let mut codes = vec![0i64; 12];
+    (codes[7], codes[2]) = (1, 3);
+    let codes_bn = Tensor::from_slice(&codes).unsqueeze(0);
+    let clip = Tensor::zeros([1, 4, 4, 6, 3], (Kind::Uint8, Device::Cpu));
+    let cubes = Cubes::new(&clip, GRID, PATCH).unwrap();
+    let logits = Tensor::from_slice(&[0.0, 3.0f32.ln(), 0.0, 0.0, 0.0, 0.0, 2.0f32.ln(), 0.0]).view([1, 2, 4]);
+    let targets = Targets::Full { codes_bn, codebook_size: 4 };
+    let compared = targets.compare(Target::Full, &cubes, &Tensor::from_slice2(&[[7i64, 2]]), &logits).unwrap();
+    for (i, want) in [2.0f64.ln(), 5.0f64.ln()].into_iter().enumerate() {
+        assert!((compared.error_bq.double_value(&[0, i as i64]) - want).abs() < 1e-6);
+    }
+    assert!((compared.total.double_value(&[]) - 10.0f64.ln() / 2.0).abs() < 1e-6);
+    // Two codes that occur once each: ln 2.
+    let explained = 1.0 - 10.0f64.ln() / 2.0 / 2.0f64.ln();
+    assert!((term(&compared, "explained") - explained).abs() < 1e-6);
+    assert_eq!(term(&compared, "codes_right"), 0.5);
+    assert!(compared.terms.iter().all(|(name, _)| *name != "dims_right"));
+}
+
+#[test]
 fn the_factored_loss_is_that_of_a_loop_over_tokens_and_channels() {
     let (cubes, levels) = (cubes(), [2, 8, 5]);
     let digits_bnd = digits(levels);
@@ -135,6 +158,7 @@ fn the_gradient_reaches_compared_predictions_alone() {
         (Target::Codes, Targets::Codes(values.shallow_clone())),
         (Target::Latents, Targets::Latents(values)),
         (Target::Factored, Targets::Factored { digits_bnd, levels: vec![2, 8, 5] }),
+        (Target::Full, Targets::Full { codes_bn: digits([15, 1, 1]).select(-1, 0), codebook_size: 15 }),
     ];
     for (target, targets) in cases {
         let all = Tensor::randn([2, 12, 15], (Kind::Float, Device::Cpu)).set_requires_grad(true);
@@ -151,7 +175,7 @@ fn the_gradient_reaches_compared_predictions_alone() {
 
 #[test]
 fn presets_name_every_target() {
-    let names = ["codes", "latents", "factored", "pixels", "pixels_joint", "pixels_raw"];
+    let names = ["codes", "latents", "factored", "full", "pixels", "pixels_joint", "pixels_raw"];
     for name in names {
         let target: Target = serde_json::from_str(&format!("{name:?}")).unwrap();
         assert_eq!(target.name(), name);
