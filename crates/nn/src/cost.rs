@@ -26,8 +26,7 @@
 //! Backward frees what an operator kept as soon as it is through. It holds most at the start of a part: there the gradient
 //! that comes in (4 R D), that of the MLP's hidden layer (4 w R D) and that of one weight stand beside all that is kept up to
 //! here. Gradients of weights grow as the kept shrinks: those of a part are there once it is through, all of them from the
-//! second micro-batch on, where they are added to. The
-//! optimizer works in place.
+//! second micro-batch on, where they are added to. The optimizer works in place.
 
 mod cross;
 mod parts;
