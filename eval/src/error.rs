@@ -74,6 +74,51 @@ pub enum EvalError {
         /// The group.
         group: String,
     },
+    /// Scores are not of the label spaces that are needed.
+    #[error("the scores are of [{}]: needed is {expected}", found.join(", "))]
+    ScoreSpaces {
+        /// Name and number of classes of each label space of the scores.
+        found: Vec<String>,
+        /// What is needed instead.
+        expected: String,
+    },
+    /// A clip has scores already.
+    #[error("clip {id:?} has scores twice")]
+    ScoreTwice {
+        /// Name of the clip.
+        id: String,
+    },
+    /// A clip has more or fewer scores than its views and classes make.
+    #[error(
+        "clip {id:?} has {found} {space} scores: {num_views} view(s) of {num_classes} classes make {}",
+        num_views * num_classes
+    )]
+    ScoreCount {
+        /// Name of the clip.
+        id: String,
+        /// The label space.
+        space: String,
+        /// Scores that it has.
+        found: usize,
+        /// Its views; where they are kept, as the first label space has them.
+        num_views: usize,
+        /// Classes of the label space.
+        num_classes: usize,
+    },
+    /// A score is NaN, infinite, or no probability where it should be one.
+    #[error("the {space} score of clip {id:?} for class {class} is {value}: it must be {rule}")]
+    ScoreValue {
+        /// Name of the clip.
+        id: String,
+        /// The label space.
+        space: String,
+        /// Number of the class.
+        class: usize,
+        /// What stands there.
+        value: f32,
+        /// The condition that failed, readable after "it must be".
+        rule: &'static str,
+    },
     /// A network for the Frechet video distance is no TorchScript, or is not there.
     #[error("{path:?} is no TorchScript module: give a file that torch.jit.save wrote, such as i3d_torchscript.pt")]
     NoTorchScript {
