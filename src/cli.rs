@@ -6,6 +6,7 @@ mod data;
 mod import;
 mod launch;
 mod plan;
+mod score;
 mod study;
 mod synth;
 mod tokenizer;
@@ -24,6 +25,7 @@ pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, ExportTo, InfoA
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::plan::PlanArgs;
+pub(crate) use self::score::{EvalExportArgs, ScoreArgs, SubmitArgs};
 pub(crate) use self::study::{StudyArgs, StudyCommand, StudyDataArg};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
 pub(crate) use self::tokenizer::TokenizerEvalArgs;
@@ -199,6 +201,12 @@ pub(crate) enum EvalCommand {
     Knn(ProbeArgs),
     /// Ridge regression on frozen features.
     Linear(ProbeArgs),
+    /// The official metrics of scores that a classifier gave, ours or anybody's.
+    Score(ScoreArgs),
+    /// The file that EPIC-KITCHENS-100's action recognition challenge takes, from scores of its test segments.
+    Submit(SubmitArgs),
+    /// Scores from one kind of file into another.
+    Export(EvalExportArgs),
 }
 
 #[derive(Debug, Args)]

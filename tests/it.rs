@@ -16,6 +16,7 @@ mod pretraining;
 mod program;
 mod quantize;
 mod ranks;
+mod score;
 mod tokenizer_eval;
 mod tokens;
 mod trajectory;

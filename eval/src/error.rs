@@ -74,6 +74,98 @@ pub enum EvalError {
         /// The group.
         group: String,
     },
+    /// Scores are not of the label spaces that are needed.
+    #[error("the scores are of [{}]: needed is {expected}", found.join(", "))]
+    ScoreSpaces {
+        /// Name and number of classes of each label space of the scores.
+        found: Vec<String>,
+        /// What is needed instead.
+        expected: String,
+    },
+    /// A clip has scores already.
+    #[error("clip {id:?} has scores twice")]
+    ScoreTwice {
+        /// Name of the clip.
+        id: String,
+    },
+    /// A clip has more or fewer scores than its views and classes make.
+    #[error(
+        "clip {id:?} has {found} {space} scores: {num_views} view(s) of {num_classes} classes make {}",
+        num_views * num_classes
+    )]
+    ScoreCount {
+        /// Name of the clip.
+        id: String,
+        /// The label space.
+        space: String,
+        /// Scores that it has.
+        found: usize,
+        /// Its views; where they are kept, as the first label space has them.
+        num_views: usize,
+        /// Classes of the label space.
+        num_classes: usize,
+    },
+    /// A score is NaN, infinite, or no probability where it should be one.
+    #[error("the {space} score of clip {id:?} for class {class} is {value}: it must be {rule}")]
+    ScoreValue {
+        /// Name of the clip.
+        id: String,
+        /// The label space.
+        space: String,
+        /// Number of the class.
+        class: usize,
+        /// What stands there.
+        value: f32,
+        /// The condition that failed, readable after "it must be".
+        rule: &'static str,
+    },
+    /// There are no scores at all.
+    #[error("there are no scores: the table has no clip")]
+    EmptyScores,
+    /// Scores of a clip that the annotations do not have.
+    #[error("row {row} of the scores is of clip {id:?}, which the annotations do not have: are they of another split?")]
+    ScoreUnknown {
+        /// Number of the clip among the scores, from 0.
+        row: usize,
+        /// Its name.
+        id: String,
+    },
+    /// Annotated clips have no scores, and nothing was said of what they count as.
+    #[error(
+        "{} of {num_annotated} annotated clips have no scores: {}; say --missing wrong, or --missing left-out, for a partial evaluation",
+        ids.len(), first_few(ids)
+    )]
+    ScoresMissing {
+        /// Their names, in the order of the annotations.
+        ids: Vec<String>,
+        /// Clips of the annotations.
+        num_annotated: usize,
+    },
+    /// A test set has no clip, or no label space.
+    #[error("the test set is empty: it has no labelled clip")]
+    EmptyTruth,
+    /// A clip of a test set lacks a label, or has one that is no class.
+    #[error("clip {id:?} has the labels {labels:?}: needed is one for each label space, below {num_classes:?}")]
+    TruthLabel {
+        /// Name of the clip.
+        id: String,
+        /// Its labels.
+        labels: Vec<usize>,
+        /// Classes of each label space.
+        num_classes: Vec<usize>,
+    },
+    /// A test set has a clip twice.
+    #[error("the annotations have clip {id:?} twice")]
+    TruthTwice {
+        /// Name of the clip.
+        id: String,
+    },
+    /// No protocol has this name.
+    #[error("no protocol is called {name:?}: there are diving48-v2, epic100, plain")]
+    UnknownProtocol {
+        /// What was given.
+        name: String,
+    },
     /// A network for the Frechet video distance is no TorchScript, or is not there.
     #[error("{path:?} is no TorchScript module: give a file that torch.jit.save wrote, such as i3d_torchscript.pt")]
     NoTorchScript {

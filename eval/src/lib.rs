@@ -32,6 +32,7 @@ mod linear;
 mod metrics;
 mod recon;
 mod row;
+mod score;
 mod split;
 
 pub use auc::auc;
@@ -42,6 +43,10 @@ pub use linear::{LinearProbe, RidgeSearch};
 pub use metrics::{Chance, Interval, Scores, bootstrap, bootstrap_mean, mean_class, top_k};
 pub use recon::{FeatureSet, Fidelity, I3d, SSIM_WINDOW_PX, frechet_distance, psnr_db, ssim};
 pub use row::{ResultRow, Run};
+pub use score::{
+    Averaging, ClassAnswers, Coverage, Evaluation, Measure, Metric, Missing, Outcome, Protocol, ScoreHeader,
+    ScoreTable, ScoreValues, SpaceAnswers, StoredViews, Subset, Truth, TruthClip, TruthSpace, WorstAnswer, evaluate,
+};
 pub use split::{Split, expect_disjoint};
 
 /// Arrays that `tests/golden/make_recon.py` wrote.

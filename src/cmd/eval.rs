@@ -1,5 +1,9 @@
 //! `longvid eval`: what a frozen encoder's features are worth, beside an encoder of the same shape with random weights.
 
+pub(super) mod export;
+pub(super) mod score;
+pub(super) mod submit;
+
 use std::path::Path;
 use std::sync::Arc;
 
