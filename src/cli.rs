@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod data;
+mod finetune;
 mod import;
 mod launch;
 mod plan;
@@ -21,6 +22,7 @@ pub(crate) use self::bench::{
 };
 pub(crate) use self::check::CheckArgs;
 pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, ExportTo, InfoArgs, MergeArgs, VerifyArgs};
+pub(crate) use self::finetune::{FinetuneArgs, TestArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::plan::PlanArgs;
@@ -28,6 +30,7 @@ pub(crate) use self::study::{StudyArgs, StudyCommand};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
 pub(crate) use self::tokenizer::TokenizerEvalArgs;
 pub(crate) use self::weights::{PartArg, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
+use crate::labelled::RareClasses;
 
 /// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
 /// 128-frame clips with it (LVMAE, ARVideo), measure the result.
@@ -64,7 +67,7 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// A training command as several processes of this machine, which share its work.
     Launch(LaunchArgs),
-    /// Measure a frozen encoder.
+    /// Measure an encoder, frozen or fine-tuned.
     #[command(subcommand)]
     Eval(EvalCommand),
     /// Exchange weights with other programs.
@@ -85,7 +88,12 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the command shares its work with other ranks.
     pub(crate) fn trains(&self) -> bool {
-        matches!(self, Command::Tokenizer(TokenizerCommand::Train(_)) | Command::Pretrain(_))
+        matches!(
+            self,
+            Command::Tokenizer(TokenizerCommand::Train(_))
+                | Command::Pretrain(_)
+                | Command::Eval(EvalCommand::Finetune(_))
+        )
     }
 }
 
@@ -199,6 +207,10 @@ pub(crate) enum EvalCommand {
     Knn(ProbeArgs),
     /// Ridge regression on frozen features.
     Linear(ProbeArgs),
+    /// Train an encoder and classifiers on it together, from pre-trained weights or from scratch, and test them.
+    Finetune(FinetuneArgs),
+    /// Test a fine-tuned classifier on other clips, or from other views.
+    Test(TestArgs),
 }
 
 #[derive(Debug, Args)]
@@ -215,6 +227,9 @@ pub(crate) struct ProbeArgs {
     /// What to predict, where the stores have several label spaces (`verb`, `noun`).
     #[arg(long, value_name = "NAME")]
     pub(crate) labels: Option<String>,
+    /// What becomes of a class with one training clip.
+    #[arg(long, value_enum, default_value_t = RareClasses::Refuse)]
+    pub(crate) rare_classes: RareClasses,
     /// How tokens become one vector per clip.
     #[arg(long, value_enum, default_value_t = PoolArg::Time8)]
     pub(crate) pool: PoolArg,

@@ -1,0 +1,5 @@
+//! Attention that reads an encoder's tokens.
+
+mod pool;
+
+pub use pool::{AttentivePool, QueryReads};
