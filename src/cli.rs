@@ -7,6 +7,7 @@ mod finetune;
 mod import;
 mod launch;
 mod plan;
+mod probe;
 mod study;
 mod synth;
 mod tokenizer;
@@ -14,7 +15,7 @@ mod weights;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::bench::{
     AttentionArg, BenchCommand, BenchLoaderArgs, BenchMemoryArgs, BenchModelArgs, BenchStepArgs, MaskArg,
@@ -26,11 +27,11 @@ pub(crate) use self::finetune::{FinetuneArgs, TestArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::plan::PlanArgs;
+pub(crate) use self::probe::{AttentiveArgs, FitArg, LinearArgs, PoolArg, PooledArgs, ProbeArgs, TokensArg};
 pub(crate) use self::study::{StudyArgs, StudyCommand};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
 pub(crate) use self::tokenizer::TokenizerEvalArgs;
 pub(crate) use self::weights::{PartArg, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
-use crate::labelled::RareClasses;
 
 /// Long-video self-supervised research: train a tokenizer that also learns which tokens matter, pre-train an encoder on
 /// 128-frame clips with it (LVMAE, ARVideo), measure the result.
@@ -204,56 +205,15 @@ pub(crate) struct PretrainArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvalCommand {
     /// Nearest neighbours on frozen features: nothing is trained.
-    Knn(ProbeArgs),
-    /// Ridge regression on frozen features.
-    Linear(ProbeArgs),
+    Knn(PooledArgs),
+    /// A linear classifier on frozen features.
+    Linear(LinearArgs),
+    /// A learned query's attention on a frozen encoder's tokens, and a linear classifier on what it brings back.
+    Attentive(AttentiveArgs),
     /// Train an encoder and classifiers on it together, from pre-trained weights or from scratch, and test them.
     Finetune(FinetuneArgs),
     /// Test a fine-tuned classifier on other clips, or from other views.
     Test(TestArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ProbeArgs {
-    /// `encoder.safetensors` of a run.
-    #[arg(long)]
-    pub(crate) encoder: PathBuf,
-    /// Labelled clip store to fit the probe to.
-    #[arg(long)]
-    pub(crate) train_clips: PathBuf,
-    /// Labelled clip store of other groups to test on.
-    #[arg(long)]
-    pub(crate) test_clips: PathBuf,
-    /// What to predict, where the stores have several label spaces (`verb`, `noun`).
-    #[arg(long, value_name = "NAME")]
-    pub(crate) labels: Option<String>,
-    /// What becomes of a class with one training clip.
-    #[arg(long, value_enum, default_value_t = RareClasses::Refuse)]
-    pub(crate) rare_classes: RareClasses,
-    /// How tokens become one vector per clip.
-    #[arg(long, value_enum, default_value_t = PoolArg::Time8)]
-    pub(crate) pool: PoolArg,
-    /// Clips and crops per segment, whose features are averaged: 2x3 is two clips of three crops each, slide64x1 a clip every
-    /// 64 frames.
-    #[arg(long, value_name = "CLIPSxCROPS", default_value_t = video::Views::SINGLE)]
-    pub(crate) views: video::Views,
-    /// Seed of the random encoder beside it and of the intervals.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// See clips otherwise than in pre-training, `--set clip.num_frames=64`: position codes are resampled. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) sets: Vec<String>,
-    /// File for the results (default: `eval_<probe>.json` beside the encoder).
-    #[arg(long)]
-    pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum PoolArg {
-    /// Mean over all tokens.
-    Mean,
-    /// Means over eight equal spans of time, one after the other: keeps the order of events.
-    Time8,
 }
 
 #[derive(Debug, Args)]

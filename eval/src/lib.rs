@@ -37,13 +37,13 @@ mod row;
 mod score;
 mod split;
 
-pub use attentive::{AttentivePool, QueryReads};
+pub use attentive::{AttentivePool, AttentiveProbe, AttentiveSearch, QueryReads, TokenSet};
 pub use auc::auc;
 pub use error::EvalError;
 pub use features::{Features, Pool, pool};
 pub use finetune::{Classifier, ClassifierConfig, HeadKind, HeadPool, Heads, TokenDrop, soft_cross_entropy};
 pub use knn::{Knn, Vote};
-pub use linear::{LinearProbe, RidgeSearch};
+pub use linear::{LinearProbe, RidgeSearch, SgdSearch};
 pub use metrics::{Chance, Interval, Scores, bootstrap, bootstrap_mean, mean_class, top_k};
 pub use recon::{FeatureSet, Fidelity, I3d, SSIM_WINDOW_PX, frechet_distance, psnr_db, ssim};
 pub use row::{ResultRow, Run, Tested};

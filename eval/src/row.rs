@@ -44,12 +44,12 @@ pub struct ResultRow {
 }
 
 /// What a classifier made of test clips.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Tested<'a> {
     /// Class of each test clip, at least one.
     pub labels: &'a [i64],
     /// Number of classes that stand before the right one, clip by clip ([`Scores::ranks`]).
-    pub ranks: &'a [usize],
+    pub ranks: Vec<usize>,
     /// Labels run from 0 up to below it.
     pub num_classes: usize,
     /// Training clips.
@@ -61,12 +61,12 @@ impl ResultRow {
     pub fn new(run: Run, split: &Split, scores: &Scores) -> Self {
         let labels = split.test().labels();
         let (num_classes, num_train) = (split.num_classes(), split.train().num_clips());
-        Self::of(run, &Tested { labels, ranks: &scores.ranks(labels), num_classes, num_train })
+        Self::of(run, &Tested { labels, ranks: scores.ranks(labels), num_classes, num_train })
     }
 
     /// The row of clips whose ranks are known.
     pub fn of(run: Run, tested: &Tested<'_>) -> Self {
-        let Tested { labels, ranks, num_classes, num_train } = *tested;
+        let Tested { labels, ref ranks, num_classes, num_train } = *tested;
         let hits: Vec<bool> = ranks.iter().map(|rank| *rank == 0).collect();
         let interval = bootstrap(&hits, run.seed);
         ResultRow {

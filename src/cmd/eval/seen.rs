@@ -16,9 +16,9 @@ use crate::session::Session;
 
 /// How segments are seen.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct How {
-    pub(super) geometry: ClipGeometry,
-    pub(super) views: Views,
+pub(crate) struct How {
+    pub(crate) geometry: ClipGeometry,
+    pub(crate) views: Views,
 }
 
 /// What was made of the segments that could be read.

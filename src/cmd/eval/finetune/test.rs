@@ -70,7 +70,7 @@ impl Tested {
         };
         let row = |what: &str, how: &str, (labels, ranks, num_classes): (&[i64], &[usize], usize)| {
             let run = Run { probe: format!("fine-tuned, {what}{how}"), ..run.clone() };
-            ResultRow::of(run, &Answers { labels, ranks, num_classes, num_train })
+            ResultRow::of(run, &Answers { labels, ranks: ranks.to_vec(), num_classes, num_train })
         };
         let mut rows = Vec::new();
         for (averaging, how) in averagings {
