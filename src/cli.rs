@@ -8,6 +8,7 @@ mod import;
 mod launch;
 mod plan;
 mod probe;
+mod score;
 mod study;
 mod synth;
 mod tokenizer;
@@ -28,6 +29,7 @@ pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::probe::{AttentiveArgs, FitArg, LinearArgs, PoolArg, PooledArgs, ProbeArgs, TokensArg};
+pub(crate) use self::score::{EvalExportArgs, ScoreArgs, SubmitArgs};
 pub(crate) use self::study::{StudyArgs, StudyCommand};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
 pub(crate) use self::tokenizer::TokenizerEvalArgs;
@@ -214,6 +216,12 @@ pub(crate) enum EvalCommand {
     Finetune(FinetuneArgs),
     /// Test a fine-tuned classifier on other clips, or from other views.
     Test(TestArgs),
+    /// The official metrics of scores that a classifier gave, ours or anybody's.
+    Score(ScoreArgs),
+    /// The file that EPIC-KITCHENS-100's action recognition challenge takes, from scores of its test segments.
+    Submit(SubmitArgs),
+    /// Scores from one kind of file into another.
+    Export(EvalExportArgs),
 }
 
 #[derive(Debug, Args)]

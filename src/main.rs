@@ -20,8 +20,11 @@ mod progress;
 mod provenance;
 mod quantizer;
 mod report;
+mod scores;
 mod session;
+mod submission;
 mod targets;
+mod truth;
 mod weights;
 
 use std::io::{IsTerminal as _, Write as _};

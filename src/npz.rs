@@ -1,4 +1,7 @@
 //! Arrays as `numpy.load` reads them: a ZIP file of `.npy` arrays (NEP 1, version 1.0), neither compressed nor held in memory.
+//! Reading them also takes what `numpy.savez_compressed` writes.
+
+mod read;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -9,6 +12,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::exit::BadInput;
+pub(crate) use read::NpzFile;
 
 /// An element type of arrays.
 pub(crate) trait Element: Copy {

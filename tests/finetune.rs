@@ -129,7 +129,10 @@ fn a_class_with_one_clip_is_named_and_an_empty_split_refused() {
     folder.ok(&format!("{knn} --rare-classes keep"));
 
     folder.ok("data import folder dives/rgb --short-side 32 --out unlabelled.h5");
-    folder.refused(&knn.replace("--test-clips test.h5", "--test-clips unlabelled.h5"), &["\"unlabelled.h5\" holds no labelled"]);
+    folder.refused(
+        &knn.replace("--test-clips test.h5", "--test-clips unlabelled.h5"),
+        &["\"unlabelled.h5\" holds no labelled"],
+    );
 }
 
 #[test]
@@ -143,9 +146,14 @@ fn probes_have_rows_of_both_encoders_and_each_seed_and_export_what_they_read() {
     assert_eq!(of("seed"), [0, 1, 0, 1]);
     assert!(folder.read("features.npz").starts_with(b"PK"));
     for (depth, tokens) in [(1, "frames"), (2, "all")] {
-        folder.ok(&format!("eval attentive {sides} --depth {depth} --tokens {tokens} --epochs 2 --export {tokens}.safetensors"));
+        folder.ok(&format!(
+            "eval attentive {sides} --depth {depth} --tokens {tokens} --epochs 2 --export {tokens}.safetensors"
+        ));
         let results = json(&folder, "lvmae/eval_attentive.json");
-        assert_eq!((&results["probe"], &results["reads"]), (&"attentive".into(), &if depth == 1 { "frames" } else { "tokens" }.into()));
+        assert_eq!(
+            (&results["probe"], &results["reads"]),
+            (&"attentive".into(), &if depth == 1 { "frames" } else { "tokens" }.into())
+        );
     }
     let bytes = folder.read("all.safetensors");
     let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");

@@ -125,6 +125,53 @@ pub enum EvalError {
         /// The condition that failed, readable after "it must be".
         rule: &'static str,
     },
+    /// There are no scores at all.
+    #[error("there are no scores: the table has no clip")]
+    EmptyScores,
+    /// Scores of a clip that the annotations do not have.
+    #[error("row {row} of the scores is of clip {id:?}, which the annotations do not have: are they of another split?")]
+    ScoreUnknown {
+        /// Number of the clip among the scores, from 0.
+        row: usize,
+        /// Its name.
+        id: String,
+    },
+    /// Annotated clips have no scores, and nothing was said of what they count as.
+    #[error(
+        "{} of {num_annotated} annotated clips have no scores: {}; say --missing wrong, or --missing left-out, for a partial evaluation",
+        ids.len(), first_few(ids)
+    )]
+    ScoresMissing {
+        /// Their names, in the order of the annotations.
+        ids: Vec<String>,
+        /// Clips of the annotations.
+        num_annotated: usize,
+    },
+    /// A test set has no clip, or no label space.
+    #[error("the test set is empty: it has no labelled clip")]
+    EmptyTruth,
+    /// A clip of a test set lacks a label, or has one that is no class.
+    #[error("clip {id:?} has the labels {labels:?}: needed is one for each label space, below {num_classes:?}")]
+    TruthLabel {
+        /// Name of the clip.
+        id: String,
+        /// Its labels.
+        labels: Vec<usize>,
+        /// Classes of each label space.
+        num_classes: Vec<usize>,
+    },
+    /// A test set has a clip twice.
+    #[error("the annotations have clip {id:?} twice")]
+    TruthTwice {
+        /// Name of the clip.
+        id: String,
+    },
+    /// No protocol has this name.
+    #[error("no protocol is called {name:?}: there are diving48-v2, epic100, plain")]
+    UnknownProtocol {
+        /// What was given.
+        name: String,
+    },
     /// A network for the Frechet video distance is no TorchScript, or is not there.
     #[error("{path:?} is no TorchScript module: give a file that torch.jit.save wrote, such as i3d_torchscript.pt")]
     NoTorchScript {

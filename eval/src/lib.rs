@@ -47,7 +47,10 @@ pub use linear::{LinearProbe, RidgeSearch, SgdSearch};
 pub use metrics::{Chance, Interval, Scores, bootstrap, bootstrap_mean, mean_class, top_k};
 pub use recon::{FeatureSet, Fidelity, I3d, SSIM_WINDOW_PX, frechet_distance, psnr_db, ssim};
 pub use row::{ResultRow, Run, Tested};
-pub use score::{Averaging, ScoreHeader, ScoreTable, ScoreValues, StoredViews};
+pub use score::{
+    Averaging, ClassAnswers, Coverage, Evaluation, Measure, Metric, Missing, Outcome, Protocol, ScoreHeader,
+    ScoreTable, ScoreValues, SpaceAnswers, StoredViews, Subset, Truth, TruthClip, TruthSpace, WorstAnswer, evaluate,
+};
 pub use split::{Split, expect_disjoint};
 
 /// Arrays that `tests/golden/make_recon.py` wrote.

@@ -61,6 +61,9 @@ pub(crate) struct TestArgs {
     /// File for the results.
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// New file for the scores of every clip and view, .npz or .safetensors, as `eval score` reads them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scores: Option<PathBuf>,
 }
 
 impl RunArgs {

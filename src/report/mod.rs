@@ -9,6 +9,7 @@
 //! | `kept`     | reconstruction from few tokens; shared with `tokenizer eval`     |
 //! | `memory`   | peak memory against frames; shared with `bench memory`           |
 //! | `page`     | the HTML page: sections, tables, pictures                        |
+//! | `scored`   | scores by a protocol; shared with `eval score`                   |
 //! | `study`    | variants against each other over seeds; shared with `study`      |
 //! | `svg`      | line and bar charts as SVG text                                  |
 //! | `picture`  | RGB pictures, contact sheets, heat maps over patches             |
@@ -23,6 +24,7 @@ pub(crate) mod memory;
 pub(crate) mod page;
 pub(crate) mod picture;
 mod runs;
+pub(crate) mod scored;
 mod sections;
 pub(crate) mod study;
 pub(crate) mod svg;
@@ -35,7 +37,7 @@ use std::time::SystemTime;
 pub(crate) use diff::diff;
 pub(crate) use error::ReportError;
 use page::Page;
-pub(crate) use runs::RunFolder;
+pub(crate) use runs::{RunFolder, errors_folder};
 use units::{Unit, readable_time};
 
 /// A page about the runs: what they have, then versions and commands. Sections, and the facts at its head (date, machine,

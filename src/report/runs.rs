@@ -14,6 +14,7 @@ use train::RunRecord;
 use super::ReportError;
 use super::kept::KeptResults;
 use super::memory::Point;
+use super::scored::Scored;
 pub(crate) use pictures::Pictures;
 pub(crate) use state::RunState;
 
@@ -38,6 +39,8 @@ pub(crate) struct RunFolder {
     pub(crate) pictures: Pictures,
     /// `eval_*.json` in order of their names.
     pub(crate) probes: Vec<Probe>,
+    /// `score_*.json` in order of their names, each with the pictures of `score_*_errors/`.
+    pub(crate) scored: Vec<(Scored, Pictures)>,
     /// `memory.json`.
     pub(crate) memory: Vec<Point>,
     /// `tokenizer_eval.json`.
@@ -105,10 +108,30 @@ impl RunFolder {
         for file in files(path, "eval_", ".json")? {
             probes.extend(json::<Probe>(&file)?);
         }
+        let mut scored = Vec::new();
+        for file in files(path, "score_", ".json")? {
+            if let Some(set) = json::<Scored>(&file)? {
+                scored.push((set, Pictures::read(&errors_folder(&file), &mut notes)?));
+            }
+        }
         let memory = json(&path.join("memory.json"))?.unwrap_or_default();
         let kept = json(&path.join("tokenizer_eval.json"))?;
         let path = path.to_owned();
-        Ok(RunFolder { path, record, origin, state, config, config_text, steps, pictures, probes, memory, kept, notes })
+        Ok(RunFolder {
+            path,
+            record,
+            origin,
+            state,
+            config,
+            config_text,
+            steps,
+            pictures,
+            probes,
+            scored,
+            memory,
+            kept,
+            notes,
+        })
     }
 
     /// Seconds of training: every step at the pace that was logged for it.
@@ -123,6 +146,12 @@ impl RunFolder {
         }
         secs
     }
+}
+
+/// Where the pictures of the worst errors of a `score_*.json` lie.
+pub(crate) fn errors_folder(results: &Path) -> PathBuf {
+    let stem = results.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    results.with_file_name(format!("{stem}_errors"))
 }
 
 /// Reads `metrics.jsonl`. Lines that do not parse are left out and noted; a last line without its end is what a killed

@@ -197,7 +197,7 @@ fn finetune(
     let how = How { geometry: setup.geometry, views: args.views };
     let tested = Tested::of(&classifier, &record.heads, (&test, how), session)?;
     let results = record.results(&tested, (&test, args.views))?;
-    results.write(&args.out)?;
+    results.write(&args.out, &tested.table)?;
     say_rows(&results)
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::memory::memory_section;
 use super::page::{Align, Block, Section, Table};
 use super::runs::{Pictures, RunFolder, Step};
+use super::scored;
 use super::units::{Unit, readable_time};
 pub(super) use config::settings;
 
@@ -47,6 +48,8 @@ pub(super) fn run_sections(runs: &[RunFolder]) -> Vec<Section> {
     let (seen, compared) = if kinds.len() == runs.len() { (pictures(&all), None) } else { (None, pictures(&all)) };
     sections.extend(seen);
     sections.extend(probes::section(&all));
+    let tested = all.iter().filter(|n| !n.run.scored.is_empty());
+    sections.extend(tested.map(|n| scored::section(&n.name, &n.run.scored)));
     sections.extend(kinds.iter().filter_map(|kind| training::section(kind, &of_kind(kind))));
     sections.extend(compared);
     for n in &all {

@@ -4,6 +4,7 @@
 //! a telephone of 360 pixels.
 
 mod bars;
+mod confusion;
 mod line;
 mod scale;
 
@@ -11,6 +12,7 @@ use std::fmt::Write as _;
 
 use super::theme::{escape, light_chart_css};
 pub(crate) use bars::{Bar, BarChart};
+pub(crate) use confusion::ConfusionChart;
 pub(crate) use line::{LineChart, Marks, Series};
 pub(crate) use scale::{Axis, Scale};
 

@@ -26,7 +26,7 @@ pub enum Annotations {
 impl Annotations {
     /// What the annotations ask for, as far as it is found in `folder`.
     pub(super) fn plan(&self, folder: &Path) -> Result<ImportPlan, VideoError> {
-        let Rows { label_spaces, mut rows, ignored_columns } = self.read()?;
+        let Rows { label_spaces, mut rows, ignored_columns } = self.rows()?;
         std::fs::read_dir(folder).map_err(io_error("read", folder))?;
         let mut found: BTreeMap<String, Option<String>> = BTreeMap::new();
         for row in &mut rows {
@@ -41,7 +41,11 @@ impl Annotations {
         Ok(ImportPlan { files, rows, label_spaces, missing, ignored_columns })
     }
 
-    fn read(&self) -> Result<Rows, VideoError> {
+    /// The rows, checked, in the order of the file; what they are labelled with.
+    ///
+    /// # Errors
+    /// [`VideoError::Annotation`], [`VideoError::Io`].
+    pub fn rows(&self) -> Result<Rows, VideoError> {
         match self {
             Annotations::Csv(path) => table::rows(path, &read(path)?),
             Annotations::Diving48 { entries, vocabulary } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
-use eval::{Classifier, Heads, ResultRow, Run};
+use eval::{Classifier, Heads, ResultRow, Run, ScoreTable};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use video::Views;
@@ -18,11 +18,15 @@ use crate::cmd::training::say;
 use crate::exit::BadInput;
 use crate::labelled::Labelled;
 use crate::presets::FinetunePreset;
+use crate::scores;
 use crate::session::Session;
 use crate::weights::in_folder;
 
 /// File of a run folder.
 pub(super) const CLASSIFIER: &str = "classifier.safetensors";
+
+/// Scores of the test clips, beside the results.
+const SCORES: &str = "scores.npz";
 
 /// What must be known of a classifier's weights to use them.
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,8 +101,14 @@ impl Record {
 }
 
 impl Results {
-    /// Writes `eval_finetune.json` into a folder.
-    pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+    /// Writes `eval_finetune.json` and the scores into a run folder, over those of an earlier test.
+    pub(super) fn write(&self, folder: &Path, scores: &ScoreTable) -> anyhow::Result<()> {
+        let path = folder.join(SCORES);
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {path:?}"))?;
+        }
+        scores::write(&path, scores)?;
+        say(&format!("wrote {}", path.display()))?;
         self.write_to(&folder.join("eval_finetune.json"))
     }
 
@@ -124,6 +134,10 @@ pub(crate) fn test_saved(args: &TestArgs, session: &Session) -> anyhow::Result<(
     let tested = Tested::of(&classifier, &record.heads, (&clips, how), session)?;
     let results = record.results(&tested, (&clips, args.views))?;
     results.write_to(&args.out)?;
+    if let Some(path) = &args.scores {
+        scores::write(path, &tested.table)?;
+        say(&format!("wrote {}", path.display()))?;
+    }
     say_rows(&results)
 }
 
