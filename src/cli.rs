@@ -28,7 +28,9 @@ pub(crate) use self::finetune::{FinetuneArgs, TestArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::plan::PlanArgs;
-pub(crate) use self::probe::{AttentiveArgs, FitArg, LinearArgs, PoolArg, PooledArgs, ProbeArgs, TokensArg};
+pub(crate) use self::probe::{
+    AttentiveArgs, FitArg, LinearArgs, PoolArg, PooledArgs, ProbeArgs, ProbingArgs, ScheduledProbe, TokensArg,
+};
 pub(crate) use self::score::{EvalExportArgs, ScoreArgs, SubmitArgs};
 pub(crate) use self::study::{StudyArgs, StudyCommand};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
@@ -202,6 +204,8 @@ pub(crate) struct PretrainArgs {
     /// Weights to begin with instead of random ones: `encoder.safetensors` of a run, or what `weights import` wrote.
     #[arg(long, value_name = "WEIGHTS")]
     pub(crate) init: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) probing: ProbingArgs,
 }
 
 #[derive(Debug, Subcommand)]

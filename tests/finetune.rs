@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::fixture::folder_with;
+use crate::fixture::{folder_with, pretrain};
 use crate::folder::Folder;
 
 /// Fine-tuning at toy size; the fixture's encoder has 48 values per token and two blocks.
@@ -161,4 +161,35 @@ fn probes_have_rows_of_both_encoders_and_each_seed_and_export_what_they_read() {
     assert_eq!(file.tensor("test_labels").expect("an array").shape(), [4]);
     folder.refused(&format!("eval knn {sides} --export features.npz"), &["\"features.npz\" already exists"]);
     folder.refused(&format!("eval knn {sides} --export features.csv"), &[".npz or .safetensors"]);
+}
+
+#[test]
+fn a_probe_on_a_schedule_leaves_no_trace_in_training() {
+    let folder = folder_with(&["train.h5", "test.h5", "train.tokens.h5"]);
+    let stores = "--clips train.h5 --tokens train.tokens.h5 --set train.steps=6 --set train.log_every=1";
+    let drop = "--set model.encoder.drop_path=0.2 --set train.checkpoint_every=3";
+    let probing = "--probe-train-clips train.h5 --probe-test-clips test.h5";
+    folder.ok(&pretrain("lvmae", &format!("{stores} {drop} --out usual")));
+    folder.ok(&pretrain("lvmae", &format!("{stores} {drop} --out probed --probe-every 4 {probing}")));
+    for file in
+        ["encoder.safetensors", "checkpoints/step_000000003.safetensors", "checkpoints/step_000000006.safetensors"]
+    {
+        assert!(folder.read(&format!("probed/{file}")) == folder.read(&format!("usual/{file}")), "{file} differs");
+    }
+    assert_eq!(losses(&folder, "probed"), losses(&folder, "usual"));
+    let text = String::from_utf8(folder.read("probed/metrics.jsonl")).expect("text");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let probed: Vec<&Value> = lines.iter().filter(|line| !line["knn_accuracy"].is_null()).map(|l| &l["step"]).collect();
+    assert_eq!(probed, [4, 6], "each fourth step and the last");
+    // The command of its own says the same of the finished encoder.
+    folder.ok("eval knn --encoder probed --train-clips train.h5 --test-clips test.h5");
+    assert_eq!(lines[5]["knn_accuracy"], json(&folder, "probed/eval_knn.json")["rows"][0]["accuracy"]);
+
+    folder
+        .refused(&pretrain("lvmae", &format!("{stores} --out refused --probe-every 0 {probing}")), &["--probe-every"]);
+    let same = probing.replace("test.h5", "train.h5");
+    folder.refused(
+        &pretrain("lvmae", &format!("{stores} --out refused --probe-every 2 {same}")),
+        &["stand in both training and test"],
+    );
 }

@@ -1,3 +1,4 @@
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -104,4 +105,35 @@ pub(crate) enum PoolArg {
     Mean,
     /// Means over eight equal spans of time, one after the other: keeps the order of events.
     Time8,
+}
+
+/// A probe on a schedule, beside pre-training.
+#[derive(Debug, Args)]
+pub(crate) struct ProbingArgs {
+    /// Probe the encoder after each so many steps, and after the last; training goes on as it would without. The accuracy
+    /// goes to `metrics.jsonl`. Of several ranks the first one probes, and the others wait no longer than
+    /// LONGVID_DIST_TIMEOUT.
+    #[arg(long, value_name = "STEPS", requires_all = ["probe_train_clips", "probe_test_clips"])]
+    pub(crate) probe_every: Option<NonZeroU64>,
+    /// The probe.
+    #[arg(long, value_enum, default_value_t = ScheduledProbe::Knn)]
+    pub(crate) probe: ScheduledProbe,
+    /// Labelled clip store to fit it to.
+    #[arg(long, value_name = "CLIPS", requires = "probe_every")]
+    pub(crate) probe_train_clips: Option<PathBuf>,
+    /// Labelled clip store of other groups to test on.
+    #[arg(long, value_name = "CLIPS", requires = "probe_every")]
+    pub(crate) probe_test_clips: Option<PathBuf>,
+    /// What it predicts, where the stores have several label spaces.
+    #[arg(long, value_name = "NAME", requires = "probe_every")]
+    pub(crate) probe_labels: Option<String>,
+}
+
+/// Probes that are quick enough for a schedule.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ScheduledProbe {
+    /// Nearest neighbours: `knn_accuracy`.
+    Knn,
+    /// Ridge regression: `linear_accuracy`.
+    Linear,
 }

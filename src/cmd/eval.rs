@@ -3,6 +3,7 @@
 pub(crate) mod export;
 pub(crate) mod finetune;
 pub(crate) mod probe;
+pub(crate) mod schedule;
 pub(crate) mod score;
 mod seen;
 pub(crate) mod submit;
