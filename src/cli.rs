@@ -3,9 +3,11 @@
 mod bench;
 mod check;
 mod data;
+mod finetune;
 mod import;
 mod launch;
 mod plan;
+mod probe;
 mod score;
 mod study;
 mod synth;
@@ -14,7 +16,7 @@ mod weights;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::bench::{
     AttentionArg, BenchCommand, BenchLoaderArgs, BenchMemoryArgs, BenchModelArgs, BenchStepArgs, MaskArg,
@@ -22,9 +24,13 @@ pub(crate) use self::bench::{
 };
 pub(crate) use self::check::CheckArgs;
 pub(crate) use self::data::{AppendArgs, DataCommand, ExportArgs, ExportTo, InfoArgs, MergeArgs, VerifyArgs};
+pub(crate) use self::finetune::{FinetuneArgs, TestArgs};
 pub(crate) use self::import::{ImportArgs, ImportCommand, LimitArgs};
 pub(crate) use self::launch::LaunchArgs;
 pub(crate) use self::plan::PlanArgs;
+pub(crate) use self::probe::{
+    AttentiveArgs, FitArg, LinearArgs, PoolArg, PooledArgs, ProbeArgs, ProbingArgs, ScheduledProbe, TokensArg,
+};
 pub(crate) use self::score::{EvalExportArgs, ScoreArgs, SubmitArgs};
 pub(crate) use self::study::{StudyArgs, StudyCommand, StudyDataArg};
 pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
@@ -66,7 +72,7 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// A training command as several processes of this machine, which share its work.
     Launch(LaunchArgs),
-    /// Measure a frozen encoder.
+    /// Measure an encoder, frozen or fine-tuned.
     #[command(subcommand)]
     Eval(EvalCommand),
     /// Exchange weights with other programs.
@@ -87,7 +93,12 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the command shares its work with other ranks.
     pub(crate) fn trains(&self) -> bool {
-        matches!(self, Command::Tokenizer(TokenizerCommand::Train(_)) | Command::Pretrain(_))
+        matches!(
+            self,
+            Command::Tokenizer(TokenizerCommand::Train(_))
+                | Command::Pretrain(_)
+                | Command::Eval(EvalCommand::Finetune(_))
+        )
     }
 }
 
@@ -193,60 +204,28 @@ pub(crate) struct PretrainArgs {
     /// Weights to begin with instead of random ones: `encoder.safetensors` of a run, or what `weights import` wrote.
     #[arg(long, value_name = "WEIGHTS")]
     pub(crate) init: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) probing: ProbingArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvalCommand {
     /// Nearest neighbours on frozen features: nothing is trained.
-    Knn(ProbeArgs),
-    /// Ridge regression on frozen features.
-    Linear(ProbeArgs),
+    Knn(PooledArgs),
+    /// A linear classifier on frozen features.
+    Linear(LinearArgs),
+    /// A learned query's attention on a frozen encoder's tokens, and a linear classifier on what it brings back.
+    Attentive(AttentiveArgs),
+    /// Train an encoder and classifiers on it together, from pre-trained weights or from scratch, and test them.
+    Finetune(FinetuneArgs),
+    /// Test a fine-tuned classifier on other clips, or from other views.
+    Test(TestArgs),
     /// The official metrics of scores that a classifier gave, ours or anybody's.
     Score(ScoreArgs),
     /// The file that EPIC-KITCHENS-100's action recognition challenge takes, from scores of its test segments.
     Submit(SubmitArgs),
     /// Scores from one kind of file into another.
     Export(EvalExportArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ProbeArgs {
-    /// `encoder.safetensors` of a run.
-    #[arg(long)]
-    pub(crate) encoder: PathBuf,
-    /// Labelled clip store to fit the probe to.
-    #[arg(long)]
-    pub(crate) train_clips: PathBuf,
-    /// Labelled clip store of other groups to test on.
-    #[arg(long)]
-    pub(crate) test_clips: PathBuf,
-    /// What to predict, where the stores have several label spaces (`verb`, `noun`).
-    #[arg(long, value_name = "NAME")]
-    pub(crate) labels: Option<String>,
-    /// How tokens become one vector per clip.
-    #[arg(long, value_enum, default_value_t = PoolArg::Time8)]
-    pub(crate) pool: PoolArg,
-    /// Clips and crops per segment, whose features are averaged: 2x3 is two clips of three crops each, slide64x1 a clip every
-    /// 64 frames.
-    #[arg(long, value_name = "CLIPSxCROPS", default_value_t = video::Views::SINGLE)]
-    pub(crate) views: video::Views,
-    /// Seed of the random encoder beside it and of the intervals.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// See clips otherwise than in pre-training, `--set clip.num_frames=64`: position codes are resampled. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) sets: Vec<String>,
-    /// File for the results (default: `eval_<probe>.json` beside the encoder).
-    #[arg(long)]
-    pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum PoolArg {
-    /// Mean over all tokens.
-    Mean,
-    /// Means over eight equal spans of time, one after the other: keeps the order of events.
-    Time8,
 }
 
 #[derive(Debug, Args)]

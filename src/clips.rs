@@ -31,6 +31,8 @@ pub(crate) struct ClipPlan {
     share: Range<usize>,
     /// Clips of the same frames.
     repeats: u64,
+    /// Which segments come.
+    segments: Arc<Vec<usize>>,
     /// For each stage of the frame counts and each segment, where a clip may start.
     starts: Arc<Vec<Vec<Vec<usize>>>>,
 }
@@ -83,8 +85,15 @@ impl ClipPlan {
             store.segments().iter().map(starts).collect()
         };
         let starts = frame_counts.stages().iter().map(|stage| starts_of(stage.num_frames as usize)).collect();
-        let share = 0..batch as usize;
-        Ok(ClipPlan { seed, batch, frame_counts, share, repeats, starts: Arc::new(starts) })
+        let (share, segments) = (0..batch as usize, Arc::new((0..store.segments().len()).collect()));
+        Ok(ClipPlan { seed, batch, frame_counts, share, repeats, segments, starts: Arc::new(starts) })
+    }
+
+    /// A plan of some of the segments: those with labels.
+    ///
+    /// * `segments` - at least one
+    pub(crate) fn of_segments(self, segments: Vec<usize>) -> Self {
+        ClipPlan { segments: Arc::new(segments), ..self }
     }
 
     /// The plan of one rank.
@@ -103,7 +112,7 @@ impl ClipPlan {
 
     fn all_draws(&self, step: u64) -> Vec<Draw> {
         let stage = self.frame_counts.stage_of(step);
-        let num_segments = self.starts[stage].len() as u64;
+        let num_segments = self.segments.len() as u64;
         let places_per_step = self.batch / self.repeats;
         let first = (step - 1) * places_per_step;
         let mut order: Option<(u64, Vec<usize>)> = None;
@@ -111,7 +120,7 @@ impl ClipPlan {
         for place in first..first + places_per_step {
             let epoch = place / num_segments;
             if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-                let mut segments: Vec<usize> = (0..num_segments as usize).collect();
+                let mut segments = self.segments.to_vec();
                 segments.shuffle(&mut rng_for(self.seed, epoch, 0, Purpose::Shuffle));
                 order = Some((epoch, segments));
             }
@@ -202,7 +211,8 @@ mod tests {
     fn staged(frame_counts: FrameCounts, (batch, repeats): (u64, u64)) -> ClipPlan {
         let starts = vec![vec![0], (0..200).step_by(2).collect(), vec![0]];
         let starts = Arc::new(vec![starts; frame_counts.stages().len()]);
-        ClipPlan { seed: 7, batch, frame_counts, share: 0..batch as usize, repeats, starts }
+        let (share, segments) = (0..batch as usize, Arc::new(vec![0, 1, 2]));
+        ClipPlan { seed: 7, batch, frame_counts, share, repeats, segments, starts }
     }
 
     #[test]
@@ -220,6 +230,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_plan_of_some_segments_shows_each_of_them_once_per_epoch_and_no_other() {
+        let plan = plan(1, 1).of_segments(vec![2, 0]);
+        let shown = |step| plan.draws(step)[0].request.segment;
+        let mut orders = std::collections::BTreeSet::new();
+        for epoch in 0..20 {
+            let order = [shown(2 * epoch + 1), shown(2 * epoch + 2)];
+            assert!(order == [0, 2] || order == [2, 0], "{order:?}");
+            orders.insert(order);
+        }
+        assert_eq!(orders.len(), 2, "epochs have orders of their own");
     }
 
     #[test]

@@ -113,6 +113,14 @@ impl Method {
 }
 
 impl Model {
+    /// The ViT that is kept.
+    pub(crate) fn encoder(&self) -> &nn::Vit {
+        match self {
+            Model::Lvmae(model, _) => model.encoder(),
+            Model::Arvideo(model, _) => model.encoder(),
+        }
+    }
+
     /// The loss of one step.
     ///
     /// * `seed` - run seed; masks and orders follow from it and the batch's items

@@ -5,6 +5,7 @@ use spec::{ClipSpec, Preset};
 
 use crate::cli::RunArgs;
 use crate::curriculum::CurriculumConfig;
+use crate::labelled::RareClasses;
 
 /// Name and text of every preset that comes with the program.
 const BUILTIN: &[(&str, &str)] = &[
@@ -25,6 +26,10 @@ const BUILTIN: &[(&str, &str)] = &[
     ("videomae-v2-b-16f", include_str!("../presets/videomae-v2-b-16f.toml")),
     ("mgmae-b-16f", include_str!("../presets/mgmae-b-16f.toml")),
     ("everest-b-16f", include_str!("../presets/everest-b-16f.toml")),
+    ("diving48-finetune-b", include_str!("../presets/diving48-finetune-b.toml")),
+    ("epic100-finetune-b", include_str!("../presets/epic100-finetune-b.toml")),
+    ("finetune-tiny-128f", include_str!("../presets/finetune-tiny-128f.toml")),
+    ("finetune-tiny-16f", include_str!("../presets/finetune-tiny-16f.toml")),
 ];
 
 /// A tokenizer recipe. Windows of 16 frames (17 under `first_frame`) are cut from the timeline that `[clip]` describes, which is
@@ -56,6 +61,34 @@ pub(crate) struct PretrainPreset {
     pub(crate) model: ModelConfig,
     /// How it is trained.
     pub(crate) train: train::TrainConfig,
+}
+
+/// A fine-tuning recipe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FinetunePreset {
+    /// The clip that the classifier sees.
+    pub(crate) clip: ClipSpec,
+    /// How training clips are varied.
+    pub(crate) augment: video::AugmentConfig,
+    /// What is learned.
+    pub(crate) labels: LabelsConfig,
+    /// Encoder and heads.
+    pub(crate) model: eval::ClassifierConfig,
+    /// How clips of a micro-batch are mixed, and labels smoothed.
+    pub(crate) mix: nn::MixConfig,
+    /// How it is trained.
+    pub(crate) train: train::TrainConfig,
+}
+
+/// The `[labels]` section of a fine-tuning preset.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LabelsConfig {
+    /// Names of the label spaces: `class`; `verb` and `noun`.
+    pub(crate) spaces: Vec<String>,
+    /// What becomes of a class with one training clip.
+    pub(crate) rare_classes: RareClasses,
 }
 
 /// The pre-training methods.
@@ -110,6 +143,13 @@ mod tests {
                 let preset: TokenizerPreset = preset.parse().unwrap();
                 preset.tokenizer.check(preset.clip.check().unwrap().patch()).unwrap();
                 preset.augment.check().unwrap();
+                preset.train.check().unwrap();
+            } else if name.contains("finetune") {
+                let preset: FinetunePreset = preset.parse().unwrap();
+                preset.clip.check().unwrap();
+                preset.augment.check().unwrap();
+                preset.model.check().unwrap();
+                preset.mix.check().unwrap();
                 preset.train.check().unwrap();
             } else {
                 let preset: PretrainPreset = preset.parse().unwrap();

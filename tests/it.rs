@@ -5,6 +5,7 @@ mod bad_input;
 mod check;
 mod critics;
 mod epic;
+mod finetune;
 mod fixture;
 mod folder;
 mod formats;

@@ -21,8 +21,14 @@ fn settings(prefix: &str, table: &Table, lines: &mut Vec<String>) {
 
 /// The settings that a dry run prints, and below them its comment on what they mean.
 fn resolved(folder: &Folder, preset: &str) -> String {
-    let command = if preset.starts_with("tokenizer") { "tokenizer train" } else { "pretrain" };
-    let stdout = folder.ok(&format!("{command} --preset {preset} --clips none.h5 --out none --dry-run"));
+    let command = if preset.starts_with("tokenizer") {
+        "tokenizer train --clips none.h5"
+    } else if preset.contains("finetune") {
+        "eval finetune --from-scratch --train-clips none.h5 --test-clips none.h5"
+    } else {
+        "pretrain --clips none.h5"
+    };
+    let stdout = folder.ok(&format!("{command} --preset {preset} --out none --dry-run"));
     let mut lines = Vec::new();
     settings("", &stdout.parse().expect("a dry run prints TOML"), &mut lines);
     lines.extend(stdout.lines().filter(|line| line.starts_with('#')).map(str::to_owned));

@@ -74,6 +74,12 @@ pub enum EvalError {
         /// The group.
         group: String,
     },
+    /// A joint head is asked to learn labels that it has no output for.
+    #[error("no training clip has the labels {labels:?} together: a joint head has no output for them")]
+    Combination {
+        /// One for each label space.
+        labels: Vec<i64>,
+    },
     /// Scores are not of the label spaces that are needed.
     #[error("the scores are of [{}]: needed is {expected}", found.join(", "))]
     ScoreSpaces {

@@ -24,9 +24,11 @@
 //!
 //! Letters: B clips of a batch, N tokens, D width; n clips of a set, d values of a feature, C classes.
 
+mod attentive;
 mod auc;
 mod error;
 mod features;
+mod finetune;
 mod knn;
 mod linear;
 mod metrics;
@@ -35,14 +37,16 @@ mod row;
 mod score;
 mod split;
 
+pub use attentive::{AttentivePool, AttentiveProbe, AttentiveSearch, QueryReads, TokenSet};
 pub use auc::auc;
 pub use error::EvalError;
 pub use features::{Features, Pool, pool};
+pub use finetune::{Classifier, ClassifierConfig, HeadKind, HeadPool, Heads, TokenDrop, soft_cross_entropy};
 pub use knn::{Knn, Vote};
-pub use linear::{LinearProbe, RidgeSearch};
+pub use linear::{LinearProbe, RidgeSearch, SgdSearch};
 pub use metrics::{Chance, Interval, Scores, bootstrap, bootstrap_mean, mean_class, top_k};
 pub use recon::{FeatureSet, Fidelity, I3d, SSIM_WINDOW_PX, frechet_distance, psnr_db, ssim};
-pub use row::{ResultRow, Run};
+pub use row::{ResultRow, Run, Tested};
 pub use score::{
     Averaging, ClassAnswers, Coverage, Evaluation, Measure, Metric, Missing, Outcome, Protocol, ScoreHeader,
     ScoreTable, ScoreValues, SpaceAnswers, StoredViews, Subset, Truth, TruthClip, TruthSpace, WorstAnswer, evaluate,

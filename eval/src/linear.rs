@@ -1,3 +1,5 @@
+mod sgd;
+
 use std::collections::BTreeMap;
 
 use nn::{During, NnError};
@@ -6,18 +8,20 @@ use serde::{Deserialize, Serialize};
 use spec::{Purpose, rng_for};
 use tch::{Device, Kind, TchError, Tensor};
 
+pub use self::sgd::SgdSearch;
 use crate::{EvalError, Features, Scores};
 
-/// A linear classifier on standardised features: ridge regression to one-hot classes, in closed form and double
-/// precision. Targets of -1 and 1 would give the same ranking.
+/// A linear classifier on standardised features, in double precision: by ridge regression to one-hot classes in closed form,
+/// or by [`SgdSearch`].
 ///
-/// Minimises `|Z W + b - Y|^2 / n + lambda |W|^2` over W and b, with each column of Z brought to mean 0 and variance 1
-/// by the training clips' own statistics. The bias is not penalised; it is the share of each class.
+/// Ridge regression minimises `|Z W + b - Y|^2 / n + lambda |W|^2` over W and b, with each column of Z brought to mean 0 and variance 1
+/// by the training clips' own statistics. The bias is not penalised; it is the share of each class. Targets of -1 and 1 would
+/// give the same ranking.
 #[derive(Debug)]
 pub struct LinearProbe {
     scaling: Scaling,
     weight_dc: Tensor,
-    share_c: Tensor,
+    bias_c: Tensor,
 }
 
 /// How the penalty is chosen, by the training clips alone.
@@ -31,7 +35,7 @@ pub struct RidgeSearch {
 }
 
 impl LinearProbe {
-    /// The classifier of one penalty.
+    /// Ridge regression with one penalty.
     ///
     /// # Errors
     /// [`EvalError::OutOfRange`] when `lambda` is not above 0, [`EvalError::Label`], [`EvalError::Nn`].
@@ -49,9 +53,9 @@ impl LinearProbe {
             return Err(EvalError::Widths { train: width, test: features.width() });
         }
         let z_nd = self.scaling.apply(features)?;
-        let scores = z_nd.f_matmul(&self.weight_dc).and_then(|x| x.f_add(&self.share_c)?.f_reshape([-1]));
+        let scores = z_nd.f_matmul(&self.weight_dc).and_then(|x| x.f_add(&self.bias_c)?.f_reshape([-1]));
         let values = scores.and_then(Vec::<f64>::try_from).during("scoring clips")?;
-        Ok(Scores::new(values, self.share_c.size()[0] as usize))
+        Ok(Scores::new(values, self.bias_c.size()[0] as usize))
     }
 }
 
@@ -84,13 +88,13 @@ impl RidgeSearch {
 }
 
 /// One division of the training clips, by their numbers.
-struct Fold {
-    kept: Vec<usize>,
-    held_out: Vec<usize>,
+pub(crate) struct Fold {
+    pub(crate) kept: Vec<usize>,
+    pub(crate) held_out: Vec<usize>,
 }
 
 /// Groups are shuffled and go, one by one, to the fold with the fewest clips so far.
-fn folds(groups: &[String], num_folds: usize, seed: u64) -> Result<Vec<Fold>, EvalError> {
+pub(crate) fn folds(groups: &[String], num_folds: usize, seed: u64) -> Result<Vec<Fold>, EvalError> {
     let mut members: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
     groups.iter().enumerate().for_each(|(clip, group)| members.entry(group).or_default().push(clip));
     if members.len() == 1 {
@@ -157,7 +161,7 @@ impl Equations {
             }
         };
         let weight_dc = solve().during("solving the normal equations")?;
-        Ok(LinearProbe { scaling: self.scaling.clone(), weight_dc, share_c: self.share_c.shallow_clone() })
+        Ok(LinearProbe { scaling: self.scaling.clone(), weight_dc, bias_c: self.share_c.shallow_clone() })
     }
 }
 

@@ -27,13 +27,15 @@ impl Scores {
     ///
     /// * `labels` - one per clip, in `0..C`
     pub fn ranks(&self, labels: &[i64]) -> Vec<usize> {
-        let rank = |(clip, label): (usize, &i64)| {
-            let (scores, label) = (self.of_clip(clip), *label as usize);
-            let before =
-                |(class, score): (usize, &f64)| *score > scores[label] || (*score == scores[label] && class < label);
-            scores.iter().enumerate().filter(|entry| before(*entry)).count()
-        };
-        labels.iter().enumerate().map(rank).collect()
+        labels.iter().enumerate().map(|(clip, label)| self.rank(clip, *label as usize)).collect()
+    }
+
+    /// Number of classes that stand before `class` for one clip.
+    pub fn rank(&self, clip: usize, class: usize) -> usize {
+        let scores = self.of_clip(clip);
+        let before =
+            |(other, score): (usize, &f64)| *score > scores[class] || (*score == scores[class] && other < class);
+        scores.iter().enumerate().filter(|entry| before(*entry)).count()
     }
 }
 

@@ -43,24 +43,43 @@ pub struct ResultRow {
     pub num_failed: usize,
 }
 
+/// What a classifier made of test clips.
+#[derive(Clone, Debug)]
+pub struct Tested<'a> {
+    /// Class of each test clip, at least one.
+    pub labels: &'a [i64],
+    /// Number of classes that stand before the right one, clip by clip ([`Scores::ranks`]).
+    pub ranks: Vec<usize>,
+    /// Labels run from 0 up to below it.
+    pub num_classes: usize,
+    /// Training clips.
+    pub num_train: usize,
+}
+
 impl ResultRow {
     /// * `scores` - of the test clips of `split`
     pub fn new(run: Run, split: &Split, scores: &Scores) -> Self {
         let labels = split.test().labels();
-        let ranks = scores.ranks(labels);
+        let (num_classes, num_train) = (split.num_classes(), split.train().num_clips());
+        Self::of(run, &Tested { labels, ranks: scores.ranks(labels), num_classes, num_train })
+    }
+
+    /// The row of clips whose ranks are known.
+    pub fn of(run: Run, tested: &Tested<'_>) -> Self {
+        let Tested { labels, ref ranks, num_classes, num_train } = *tested;
         let hits: Vec<bool> = ranks.iter().map(|rank| *rank == 0).collect();
         let interval = bootstrap(&hits, run.seed);
         ResultRow {
             encoder: run.encoder,
             probe: run.probe,
             seed: run.seed,
-            accuracy: top_k(&ranks, 1),
+            accuracy: top_k(ranks, 1),
             low: interval.low,
             high: interval.high,
-            mean_class: mean_class(&ranks, labels, split.num_classes()),
-            chance: Chance::of(labels, split.num_classes()).majority,
-            num_train: split.train().num_clips(),
-            num_test: split.test().num_clips(),
+            mean_class: mean_class(ranks, labels, num_classes),
+            chance: Chance::of(labels, num_classes).majority,
+            num_train,
+            num_test: labels.len(),
             num_failed: run.num_failed,
         }
     }

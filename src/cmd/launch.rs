@@ -31,8 +31,7 @@ pub(crate) fn run(args: &LaunchArgs, cli: &Cli) -> anyhow::Result<()> {
     // What is mistyped is said once, before any rank starts.
     let launched = Cli::try_parse_from(words).unwrap_or_else(|err| err.exit());
     if !launched.command.trains() {
-        let said =
-            "only `tokenizer train` and `pretrain` share their work among ranks; run this command without launch";
+        let said = "only `tokenizer train`, `pretrain` and `eval finetune` share their work among ranks; run this command without launch";
         return Err(BadInput(said.to_owned()).into());
     }
     // From here on, signals are this loop's to pass on.

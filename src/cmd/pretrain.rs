@@ -14,6 +14,7 @@ use tch::{Device, Tensor};
 use train::{BatchSplit, Drawn, Evidence, Loaded, Task, TrainPlan};
 use video::{Augment, ClipSource, LoadedClip};
 
+use super::eval::schedule::Probing;
 use super::training::{Job, Room, say, tell, with_remedy};
 use crate::album::Album;
 use crate::cli::{PretrainArgs, RunArgs};
@@ -117,6 +118,7 @@ fn train_encoder(
     let ranks = session.ranks()?;
     let source = ClipSource { with_flow: method.needs_flow(), ..open(args, geometry, augment)? };
     let (maker, mut more_data) = target_maker(args, session, (&method, &source))?;
+    let probing = Probing::of(&args.probing, geometry, (plan.steps(), plan.seed()), session)?;
     let clip_plan = ClipPlan::new(&source, stages.frame_counts.clone(), (plan.seed(), plan.batch()))?;
 
     tch::manual_seed(plan.seed() as i64);
@@ -135,7 +137,7 @@ fn train_encoder(
     let album = Album::open(&run.pictures())?;
     let (seed, device, is_first) = (plan.seed(), session.device, ranks.is_first());
     let stage = stages.each.len() - 1;
-    let mut task = PretrainTask { feed, stages, stage, model, maker, seed, device, is_first, album };
+    let mut task = PretrainTask { feed, stages, stage, model, maker, seed, device, is_first, album, probing };
     if is_first && !args.run.resume {
         task.draw_masks(1, None)?;
     }
@@ -202,6 +204,7 @@ struct PretrainTask {
     /// Whether this rank tells how it goes.
     is_first: bool,
     album: Album,
+    probing: Option<Probing>,
 }
 
 impl Task for PretrainTask {
@@ -241,6 +244,14 @@ impl Task for PretrainTask {
             tensors.insert("priorities_bn".to_owned(), Tensor::stack(&priorities, 0));
         }
         Evidence { clips: self.feed.describe(&batch.draws), tensors }
+    }
+
+    fn measures_at(&self, step: u64) -> bool {
+        self.probing.as_ref().is_some_and(|probing| probing.is_at(step))
+    }
+
+    fn measure(&mut self, _step: u64) -> anyhow::Result<Vec<(&'static str, f64)>> {
+        self.probing.as_ref().map_or(Ok(Vec::new()), |probing| probing.measure(self.model.encoder()))
     }
 
     fn pictures(&mut self, step: u64) -> anyhow::Result<Vec<Drawn>> {

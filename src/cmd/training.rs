@@ -20,7 +20,7 @@ use crate::session::Session;
 /// A run about to start.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
-    /// `tokenizer`, `lvmae`, `arvideo`.
+    /// `tokenizer`, `lvmae`, `arvideo`, `finetuning`.
     pub(crate) kind: &'static str,
     /// What was typed.
     pub(crate) args: &'a RunArgs,
@@ -141,7 +141,7 @@ impl Job<'_> {
 /// The loss and the terms that tell most, for the progress line.
 fn note(log: &StepLog) -> String {
     let mut text = format!("loss {:.4}", log.loss);
-    for key in ["psnr_db", "explained", "code_usage"] {
+    for key in ["psnr_db", "explained", "code_usage", "accuracy"] {
         if let Some(value) = log.terms.get(key) {
             text.push_str(&format!(", {key} {value:.3}"));
         }

@@ -22,5 +22,5 @@ mod tests;
 
 pub(crate) use self::config::{config_json, preset_of};
 pub(crate) use self::grid::on_clip;
-pub(crate) use self::initial::Initial;
+pub(crate) use self::initial::{Initial, in_folder};
 pub(crate) use self::names::{Foreign, Part, to_transformers};

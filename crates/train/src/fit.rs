@@ -48,8 +48,8 @@ pub enum Outcome {
 /// Trains from the run's last checkpoint, or from the model as it is, to the last step.
 ///
 /// Each step goes in this order: learning rate, data; for each micro-batch forward, finite check and backward; the mean of
-/// the gradients over the ranks, clipping, the optimizer, the task's own update, the average of the weights; then log,
-/// pictures, checkpoint.
+/// the gradients over the ranks, clipping, the optimizer, the task's own update, the average of the weights; then what is
+/// measured beside training, log, pictures, checkpoint.
 ///
 /// The weights are touched only when loss and gradient are finite on all ranks; a step waits for the device to see that,
 /// and for nothing else unless it logs. Checkpoints are written while training goes on.
@@ -105,11 +105,17 @@ pub fn fit<T: Task>(job: Fit<'_>, task: &mut T, mut on_log: impl FnMut(&StepLog)
         let num_frames = loaded.num_frames * ranks.num_ranks() as u64;
         meter.add((began.elapsed().as_secs_f64(), loaded.wait_secs), num_frames);
 
-        if plan.logs_at(step) || !taken {
+        let measures = task.measures_at(step);
+        if plan.logs_at(step) || measures || !taken {
             let mut terms = if taken { terms_of_all(ranks, at, &sums)? } else { BTreeMap::new() };
             terms.extend(norms.sides);
             let known = StepLog { terms, learning_rate, grad_norm, ..keeper.progress.log(agreed.loss) };
-            let log = meter.restart(known);
+            let mut log = meter.restart(known);
+            if measures && ranks.is_first() {
+                log.terms.extend(catch("measuring", || task.measure(step)).map_err(|caught| at.caught(caught))??);
+                // Neither its time nor its memory is training's.
+                meter = Meter::start(vs.device());
+            }
             keeper.log(&log)?;
             on_log(&log);
         }

@@ -42,6 +42,20 @@ pub trait Task {
     /// What is kept of a micro-batch whose loss or gradient is not finite.
     fn evidence(&self, batch: &Self::Batch) -> Evidence;
 
+    /// Whether [`Task::measure`] follows `step`: a pure function of it, the same on all ranks.
+    fn measures_at(&self, _step: u64) -> bool {
+        false
+    }
+
+    /// Measures the model beside training, on the first rank, while the others wait: numbers for the step's line of metrics.
+    /// Nothing that training depends on may change.
+    ///
+    /// # Errors
+    /// Whatever measuring fails with.
+    fn measure(&mut self, _step: u64) -> Result<Vec<(&'static str, f64)>, Self::Error> {
+        Ok(Vec::new())
+    }
+
     /// Draws pictures of the model after `step`. Where they are kept as files is the task's own affair.
     ///
     /// # Errors

@@ -79,6 +79,13 @@ impl Weights {
         &self.id
     }
 
+    /// The same weights without those variables whose names `keep` does not accept; the id stays that of the file.
+    #[must_use]
+    pub fn retain(mut self, keep: impl Fn(&str) -> bool) -> Self {
+        self.tensors.retain(|name, _| keep(name));
+        self
+    }
+
     /// Sets every variable of a model. Nothing is set unless names and shapes all fit.
     ///
     /// # Errors

@@ -1,0 +1,265 @@
+use std::f64::consts::PI;
+
+use nn::{During, NnError};
+use rand::seq::SliceRandom as _;
+use serde::{Deserialize, Serialize};
+use spec::{Purpose, rng_for};
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::{Fold, LinearProbe, Scaling, folds};
+use crate::{EvalError, Features};
+
+/// A linear classifier by stochastic gradient descent on the cross-entropy, for several learning rates in one pass over the
+/// features: the weights of all rates are one tensor. Which rate is kept, held-out training clips decide.
+///
+/// Features are standardised and divided by the root of their number, so that a rate means the same at every width. Weights
+/// begin at 0; the rate falls to 0 along half a cosine; no weight decay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SgdSearch {
+    /// Learning rates to try, each above 0.
+    pub rates: Vec<f64>,
+    /// Passes over the training clips.
+    pub epochs: u64,
+    /// Clips per step; the last step of an epoch may have fewer.
+    pub batch: usize,
+    /// Momentum, in `0..1`.
+    pub momentum: f64,
+    /// One of so many parts of the training clips is held out to choose the rate. A group stays in one part.
+    pub num_folds: usize,
+}
+
+impl SgdSearch {
+    /// The classifier of the rate with the most hits on a held-out part of the training clips (of equal ones the smallest),
+    /// trained anew on all of them; and that rate.
+    ///
+    /// * `seed` - of the held-out part and of the order of clips
+    ///
+    /// # Errors
+    /// [`EvalError::OutOfRange`], [`EvalError::OneGroup`], [`EvalError::Label`], [`EvalError::Nn`].
+    pub fn fit(&self, train: &Features, num_classes: usize, seed: u64) -> Result<(LinearProbe, f64), EvalError> {
+        self.check()?;
+        train.expect_classes(num_classes)?;
+        let Fold { kept, held_out } = folds(train.groups(), self.num_folds, seed)?.swap_remove(0);
+        let held_out = train.select(&held_out);
+        let mut best: Option<(usize, f64)> = None;
+        for (probe, rate) in self.train(&train.select(&kept), &self.rates, (num_classes, seed))?.iter().zip(&self.rates)
+        {
+            let ranks = probe.scores(&held_out)?.ranks(held_out.labels());
+            let hits = ranks.iter().filter(|rank| **rank == 0).count();
+            if best.is_none_or(|(most, of)| hits > most || (hits == most && *rate < of)) {
+                best = Some((hits, *rate));
+            }
+        }
+        let none = EvalError::OutOfRange { key: "rates", value: 0.0, rule: "at least one learning rate" };
+        let rate = best.map(|(_, rate)| rate).ok_or(none)?;
+        let probe = self.train(train, &[rate], (num_classes, seed))?.swap_remove(0);
+        Ok((probe, rate))
+    }
+
+    fn check(&self) -> Result<(), EvalError> {
+        let refuse = |key, value, rule| Err(EvalError::OutOfRange { key, value, rule });
+        if let Some(rate) = self.rates.iter().find(|rate| !(**rate > 0.0 && rate.is_finite())) {
+            return refuse("rate", *rate, "above 0");
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return refuse("momentum", self.momentum, "at least 0 and below 1");
+        }
+        for (key, value) in [("epochs", self.epochs as f64), ("batch", self.batch as f64)] {
+            if value < 1.0 {
+                return refuse(key, value, "at least 1");
+            }
+        }
+        match self.num_folds {
+            0 | 1 => refuse("num_folds", self.num_folds as f64, "at least 2"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The classifier of each rate.
+    fn train(
+        &self,
+        train: &Features,
+        rates: &[f64],
+        (num_classes, seed): (usize, u64),
+    ) -> Result<Vec<LinearProbe>, EvalError> {
+        let scaling = Scaling::of(train)?;
+        let width = train.width() as f64;
+        let z_nd = scaling.apply(train)?.f_div_scalar(width.sqrt()).during("scaling features")?;
+        let mut weights = Weights::zero(rates, [train.width(), num_classes]).during("making weights")?;
+        let num_steps = self.epochs * train.num_clips().div_ceil(self.batch) as u64;
+        let mut step = 0;
+        for epoch in 0..self.epochs {
+            let mut order: Vec<i64> = (0..train.num_clips() as i64).collect();
+            // Items 0 and 1 are the bootstrap and the folds.
+            order.shuffle(&mut rng_for(seed, epoch, 2, Purpose::Eval));
+            for clips in order.chunks(self.batch) {
+                let pace = 0.5 * (1.0 + (PI * step as f64 / num_steps as f64).cos());
+                let labels: Vec<i64> = clips.iter().map(|clip| train.labels()[*clip as usize]).collect();
+                weights.step(&z_nd, (clips, &labels), (pace, self.momentum)).during("a step of the linear probe")?;
+                step += 1;
+            }
+        }
+        Ok(weights.into_probes(&scaling, width.sqrt())?)
+    }
+}
+
+/// Weights and biases of R classifiers, with their velocities.
+struct Weights {
+    weight_rdc: Tensor,
+    bias_r1c: Tensor,
+    weight_velocity: Tensor,
+    bias_velocity: Tensor,
+    rate_r11: Tensor,
+}
+
+impl Weights {
+    fn zero(rates: &[f64], [d, num_classes]: [usize; 2]) -> Result<Self, TchError> {
+        let r = rates.len() as i64;
+        let zeros = |rows: i64| Tensor::f_zeros([r, rows, num_classes as i64], (Kind::Double, Device::Cpu));
+        Ok(Weights {
+            weight_rdc: zeros(d as i64)?,
+            bias_r1c: zeros(1)?,
+            weight_velocity: zeros(d as i64)?,
+            bias_velocity: zeros(1)?,
+            rate_r11: Tensor::f_from_slice(rates)?.f_view([r, 1, 1])?,
+        })
+    }
+
+    /// One step of gradient descent with momentum, as PyTorch's SGD makes it.
+    fn step(
+        &mut self,
+        z_nd: &Tensor,
+        (clips, labels): (&[i64], &[i64]),
+        (pace, momentum): (f64, f64),
+    ) -> Result<(), TchError> {
+        let num_classes = self.bias_r1c.size()[2];
+        let z_bd = z_nd.f_index_select(0, &Tensor::f_from_slice(clips)?)?;
+        let hot_bc = Tensor::f_from_slice(labels)?.f_one_hot(num_classes)?;
+        let logits_rbc = z_bd.f_matmul(&self.weight_rdc)?.f_add(&self.bias_r1c)?;
+        // The gradient of the mean cross-entropy by the logits.
+        let grad_rbc = logits_rbc.f_softmax(-1, Kind::Double)?.f_sub(&hot_bc)?.f_div_scalar(clips.len() as i64)?;
+        let rate_r11 = self.rate_r11.f_mul_scalar(pace)?;
+        for (value, velocity, grad) in [
+            (&mut self.weight_rdc, &mut self.weight_velocity, z_bd.f_tr()?.f_matmul(&grad_rbc)?),
+            (
+                &mut self.bias_r1c,
+                &mut self.bias_velocity,
+                grad_rbc.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Double)?,
+            ),
+        ] {
+            *velocity = velocity.f_mul_scalar(momentum)?.f_add(&grad)?;
+            *value = value.f_sub(&velocity.f_mul(&rate_r11)?)?;
+        }
+        Ok(())
+    }
+
+    /// * `divisor` - of the standardised features that these weights were trained on
+    fn into_probes(self, scaling: &Scaling, divisor: f64) -> Result<Vec<LinearProbe>, NnError> {
+        let probe = |r: i64| -> Result<LinearProbe, TchError> {
+            let weight_dc = self.weight_rdc.f_get(r)?.f_div_scalar(divisor)?;
+            Ok(LinearProbe { scaling: scaling.clone(), weight_dc, bias_c: self.bias_r1c.f_get(r)?.f_squeeze_dim(0)? })
+        };
+        (0..self.rate_r11.size()[0]).map(probe).collect::<Result<_, _>>().during("taking weights apart")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(rates: &[f64]) -> SgdSearch {
+        SgdSearch { rates: rates.to_vec(), epochs: 3, batch: 4, momentum: 0.9, num_folds: 3 }
+    }
+
+    /// Ten clips of three values and three classes in five groups.
+    fn clips() -> Features {
+        let value = |i: usize, j: usize| ((i * 7 + j * 5) % 11) as f32 - 5.0 + if i % 3 == j { 4.0 } else { 0.0 };
+        let x = (0..10).flat_map(|i| (0..3).map(move |j| value(i, j))).collect();
+        let labels = (0..10).map(|i| i % 3).collect();
+        Features::new(x, 3, labels, (0..10).map(|i| format!("g{}", i / 2)).collect()).unwrap()
+    }
+
+    /// SGD by loops, one rate: logits of every clip.
+    fn naive(train: &Features, rate: f64, seed: u64) -> Vec<[f64; 3]> {
+        let (n, of) = (train.num_clips(), search(&[rate]));
+        let x = Vec::<f64>::try_from(train.tensor().unwrap().flatten(0, 1)).unwrap();
+        let mean = |j: usize| (0..n).map(|i| x[i * 3 + j]).sum::<f64>() / n as f64;
+        let std = |j: usize| ((0..n).map(|i| (x[i * 3 + j] - mean(j)).powi(2)).sum::<f64>() / n as f64).sqrt();
+        let z: Vec<[f64; 3]> =
+            (0..n).map(|i| [0, 1, 2].map(|j| (x[i * 3 + j] - mean(j)) / std(j) / 3f64.sqrt())).collect();
+        // Row 3 is the bias.
+        let (mut w, mut v) = ([[0.0; 3]; 4], [[0.0; 3]; 4]);
+        let logits =
+            |w: &[[f64; 3]; 4], z: &[f64; 3]| [0, 1, 2].map(|c| w[3][c] + (0..3).map(|j| z[j] * w[j][c]).sum::<f64>());
+        let mut step = 0;
+        for epoch in 0..3 {
+            let mut order: Vec<i64> = (0..n as i64).collect();
+            order.shuffle(&mut rng_for(seed, epoch, 2, Purpose::Eval));
+            for batch in order.chunks(of.batch) {
+                let mut grad = [[0.0; 3]; 4];
+                for clip in batch {
+                    let z = &z[*clip as usize];
+                    let e = logits(&w, z).map(f64::exp);
+                    for c in 0..3 {
+                        let hot = if train.labels()[*clip as usize] == c as i64 { 1.0 } else { 0.0 };
+                        let g = (e[c] / e.iter().sum::<f64>() - hot) / batch.len() as f64;
+                        (0..3).for_each(|j| grad[j][c] += g * z[j]);
+                        grad[3][c] += g;
+                    }
+                }
+                // Three epochs of three steps: 4, 4 and 2 clips.
+                let lr = rate * 0.5 * (1.0 + (PI * f64::from(step) / 9.0).cos());
+                for (w, (v, g)) in w.iter_mut().flatten().zip(v.iter_mut().flatten().zip(grad.iter().flatten())) {
+                    *v = 0.9 * *v + g;
+                    *w -= lr * *v;
+                }
+                step += 1;
+            }
+        }
+        z.iter().map(|z| logits(&w, z)).collect()
+    }
+
+    #[test]
+    fn all_rates_at_once_are_plain_gradient_descent_one_by_one() {
+        let (clips, rates) = (clips(), [0.05, 1.0, 20.0]);
+        let probes = search(&rates).train(&clips, &rates, (3, 5)).unwrap();
+        for (probe, rate) in probes.iter().zip(rates) {
+            let got = probe.scores(&clips).unwrap();
+            for (clip, want) in naive(&clips, rate, 5).iter().enumerate() {
+                let worst = got.of_clip(clip).iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(worst < 1e-10, "rate {rate}, clip {clip}: {worst:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_rate_with_the_most_hits_on_the_held_out_part_is_kept_and_of_equal_ones_the_smallest() {
+        let (clips, rates) = (clips(), [1e-9, 0.05, 1.0, 20.0]);
+        let Fold { kept, held_out } = folds(clips.groups(), 3, 5).unwrap().swap_remove(0);
+        let held_out = clips.select(&held_out);
+        let probes = search(&rates).train(&clips.select(&kept), &rates, (3, 5)).unwrap();
+        let hits = |probe: &LinearProbe| {
+            let ranks = probe.scores(&held_out).unwrap().ranks(held_out.labels());
+            ranks.iter().filter(|rank| **rank == 0).count()
+        };
+        let hits: Vec<usize> = probes.iter().map(hits).collect();
+        assert!(hits.iter().min() < hits.iter().max(), "the rates do not differ: {hits:?}");
+        let best = hits.iter().position(|n| Some(n) == hits.iter().max()).unwrap();
+        let (probe, rate) = search(&rates).fit(&clips, 3, 5).unwrap();
+        assert_eq!(rate, rates[best], "{hits:?}");
+        // And it was trained anew on all clips.
+        let got = probe.scores(&clips).unwrap();
+        assert!((got.of_clip(0)[0] - naive(&clips, rate, 5)[0][0]).abs() < 1e-10);
+    }
+
+    #[test]
+    fn searches_that_cannot_be_made_are_refused() {
+        let said = |search: SgdSearch| search.fit(&clips(), 3, 0).unwrap_err().to_string();
+        assert_eq!(said(search(&[])), "rates = 0 is out of range: it must be at least one learning rate");
+        assert_eq!(said(search(&[0.0])), "rate = 0 is out of range: it must be above 0");
+        assert!(said(SgdSearch { momentum: 1.0, ..search(&[1.0]) }).starts_with("momentum = 1 "));
+        assert!(said(SgdSearch { batch: 0, ..search(&[1.0]) }).starts_with("batch = 0 "));
+        assert!(said(SgdSearch { num_folds: 1, ..search(&[1.0]) }).starts_with("num_folds = 1 "));
+    }
+}
