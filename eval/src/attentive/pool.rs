@@ -1,4 +1,4 @@
-use nn::{CrossBlock, Mode, NnError, Recompute, Stack, StackConfig, init, layer_norm};
+use nn::{CrossBlock, DecoderAttention, Mode, NnError, Recompute, Stack, StackConfig, init, layer_norm};
 use tch::Tensor;
 use tch::nn::{LayerNorm, Path};
 
@@ -38,7 +38,7 @@ impl AttentivePool {
             blocks,
             query: init::query_token(p, "query_token", cfg.width),
             norm: layer_norm(&(p / "norm"), cfg.width),
-            cross: CrossBlock::new(p / "cross", cfg),
+            cross: CrossBlock::new(p / "cross", cfg, DecoderAttention::Cross),
             reads,
         })
     }
