@@ -203,7 +203,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bytes = std::fs::read(written(folder.path())).unwrap();
         let path = folder.path().join("damaged.npz");
-        for at in 0..bytes.len() {
+        for at in (0..bytes.len()).step_by(3) {
             std::fs::write(&path, &bytes[..at]).unwrap();
             assert!(NpzFile::read(&path).is_err(), "cut at {at}");
             let mut flipped = bytes.clone();

@@ -9,7 +9,7 @@ fn table(ids: &[&str], values: ScoreValues) -> ScoreTable {
     let header = ScoreHeader { values, views, stored_views: StoredViews::Kept, num_failed: 0, partial: false, source };
     let mut table = ScoreTable::new(header, &[("noun", NUM_NOUNS), ("verb", NUM_VERBS)]).unwrap();
     for (clip, id) in ids.iter().enumerate() {
-        let row = |len: usize| (0..len).map(|class| (class as f32 / len as f32) * 0.1f32.powi(clip as i32));
+        let row = |len: usize| (0..len).map(move |class| (class as f32 / len as f32) * 0.1f32.powi(clip as i32));
         let (nouns, verbs): (Vec<f32>, Vec<f32>) = (row(NUM_NOUNS).collect(), row(NUM_VERBS).collect());
         table.push(id, &[&nouns, &verbs]).unwrap();
     }

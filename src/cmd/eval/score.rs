@@ -1,5 +1,6 @@
 //! `longvid eval score`: what scores are worth by the protocol that a data set is published with.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::cmd::training::say;
 use crate::exit::{BadInput, Interrupted};
 use crate::pictures::Strip;
 use crate::report::errors_folder;
+use crate::report::picture::Picture;
 use crate::report::scored::{Scored, class_table, markdown};
 use crate::report::svg::ConfusionChart;
 use crate::session::Session;
@@ -35,8 +37,9 @@ struct Set<'a> {
 pub(crate) fn run(args: &ScoreArgs, session: &Session) -> anyhow::Result<()> {
     let sets = sets(args)?;
     let folder = args.out.clone().unwrap_or_else(|| args.scores[0].parent().map_or_else(PathBuf::new, Path::to_owned));
-    let mut scored = Vec::new();
+    let (mut scored, mut stores) = (Vec::new(), Vec::new());
     for set in &sets {
+        stores.push(set.clips.map(|path| clips::open_clips(path)).transpose()?);
         let table = scores::read(set.scores)?;
         let of_set = || format!("{:?} against {:?}", set.scores, set.annotations);
         let truth = truth::read(set.protocol, set.annotations, &table)?;
@@ -46,14 +49,14 @@ pub(crate) fn run(args: &ScoreArgs, session: &Session) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(if folder == Path::new("") { Path::new(".") } else { &folder })
         .with_context(|| format!("cannot create {folder:?}"))?;
-    for (set, results) in sets.iter().zip(&scored) {
-        write(&folder, results)?;
-        if let Some(path) = set.clips {
-            draw_errors(&folder, results, path, session)?;
-        }
-    }
     let table = markdown(&scored);
     write_text(&folder.join("scores.md"), &table)?;
+    for (store, results) in stores.iter().zip(&scored) {
+        write(&folder, results)?;
+        if let Some(store) = store {
+            draw_errors(&folder, results, store, session)?;
+        }
+    }
     match args.json {
         true => say(&serde_json::to_string_pretty(&scored)?)?,
         false => say(table.trim_end())?,
@@ -129,12 +132,11 @@ fn confusion_csv(space: &SpaceAnswers) -> String {
         format!("\"{}\"", name.replace('"', "\"\""))
     };
     let header: Vec<String> = std::iter::once("right".to_owned()).chain(labels.iter().map(name)).collect();
+    let cells: BTreeMap<(usize, usize), usize> =
+        space.confusion.iter().map(|(label, answered, count)| ((*label, *answered), *count)).collect();
     let mut text = header.join(",") + "\n";
     for label in &labels {
-        let count = |answered: &usize| {
-            let cell = space.confusion.iter().find(|(row, column, _)| (row, column) == (label, answered));
-            cell.map_or(0, |(.., count)| *count).to_string()
-        };
+        let count = |answered: &usize| cells.get(&(*label, *answered)).copied().unwrap_or(0).to_string();
         let row: Vec<String> = std::iter::once(name(label)).chain(labels.iter().map(count)).collect();
         text.push_str(&(row.join(",") + "\n"));
     }
@@ -142,8 +144,7 @@ fn confusion_csv(space: &SpaceAnswers) -> String {
 }
 
 /// Frames of the worst errors, from the segment's start to its end.
-fn draw_errors(folder: &Path, results: &Scored, path: &Path, session: &Session) -> anyhow::Result<()> {
-    let store = clips::open_clips(path)?;
+fn draw_errors(folder: &Path, results: &Scored, store: &Arc<ClipStore>, session: &Session) -> anyhow::Result<()> {
     let geometry = shown()?;
     let pictures = errors_folder(&results_file(folder, results));
     std::fs::create_dir_all(&pictures).with_context(|| format!("cannot create {pictures:?}"))?;
@@ -161,7 +162,7 @@ fn draw_errors(folder: &Path, results: &Scored, path: &Path, session: &Session) 
                 class(worst.answered),
                 worst.margin.exp()
             );
-            let picture = strip(&store, &worst.id, geometry)?;
+            let picture = strip(store, &worst.id, geometry)?;
             album.add(&format!("{}_{:02}_{}", space.name, place + 1, worst.id), None, &caption, &picture)?;
         }
     }
@@ -174,7 +175,7 @@ fn shown() -> anyhow::Result<ClipGeometry> {
     Ok(ClipSpec { num_frames: 16, size_px: 96, patch, sampling, short: Short::Hold }.check()?)
 }
 
-fn strip(store: &Arc<ClipStore>, id: &str, geometry: ClipGeometry) -> anyhow::Result<crate::report::picture::Picture> {
+fn strip(store: &Arc<ClipStore>, id: &str, geometry: ClipGeometry) -> anyhow::Result<Picture> {
     let segment = store.segments().iter().position(|segment| segment.id == id);
     let segment = segment.ok_or_else(|| BadInput(format!("{:?} has no segment {id:?}", store.path())))?;
     let request =
