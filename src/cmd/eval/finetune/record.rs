@@ -82,7 +82,7 @@ impl Record {
     /// [`BadInput`] for clips whose classes are not those that the heads were trained on.
     fn expect_classes_of(&self, clips: &Labelled) -> Result<(), BadInput> {
         for space in clips.spaces() {
-            let known = &self.classes[&space.name];
+            let known = self.classes.get(&space.name).map_or(&[][..], Vec::as_slice);
             if *known != space.classes {
                 let differs = known.iter().zip(&space.classes).find(|(a, b)| a != b);
                 let first =
