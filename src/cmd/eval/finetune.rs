@@ -185,9 +185,9 @@ fn finetune(
     }
     let FinetuneTask { classifier, heads, labels, .. } = task;
     let record = Record::new(&setup.preset, heads, &labels, (encoder, num_train));
-    record.save(&args.out.join(record::CLASSIFIER), &vs)?;
+    let id = record.save(&args.out.join(record::CLASSIFIER), &vs)?;
     let how = How { geometry: setup.geometry, views: args.views };
-    let tested = Tested::of(&classifier, &record.heads, (&test, how), session)?;
+    let tested = Tested::of((&classifier, &record.heads, &id), (&test, how), session)?;
     let results = record.results(&tested, (&test, args.views))?;
     results.write(&args.out, &tested.table)?;
     say_rows(&results)
