@@ -75,7 +75,7 @@ pub(crate) struct FinetunePreset {
     pub(crate) labels: LabelsConfig,
     /// Encoder and heads.
     pub(crate) model: eval::ClassifierConfig,
-    /// How clips of a micro-batch are mixed, and labels smoothed.
+    /// How neighbouring clips of a step are mixed, two and two, and labels smoothed.
     pub(crate) mix: nn::MixConfig,
     /// How it is trained.
     pub(crate) train: train::TrainConfig,

@@ -47,10 +47,32 @@ fn a_run_that_was_stopped_goes_on_to_the_same_classifier_and_results() {
     let row = &rows("whole")[0];
     assert_eq!((&row["encoder"], &row["probe"]), (&"lvmae".into(), &"fine-tuned, class".into()));
     assert_eq!((&row["num_train"], &row["num_test"], &row["num_failed"]), (&8.into(), &4.into(), &0.into()));
-    folder.refused(&format!("{FINETUNE} {ALL} --out whole --resume --set model.heads={{kind=\"joint\"}}"), &["joint"]);
+    folder.refused(
+        &format!("{FINETUNE} {ALL} --out whole --resume --set model.heads={{kind=\"joint\"}}"),
+        &["at least 2 for a joint head"],
+    );
     folder.refused(
         &format!("{FINETUNE} {ALL} --out whole --resume --set model.pool={{kind=\"class_attention\",heads=2}}"),
         &["model.pool.kind: \"mean\" there, \"class_attention\" here"],
+    );
+}
+
+#[test]
+fn a_mixed_step_is_the_same_however_it_is_split() {
+    let folder = folder_with(&["train.h5", "test.h5", "lvmae"]);
+    let run = |accumulate: u32| {
+        let rest = "--set train.steps=4 --set model.encoder.drop_path=0.0 --set mix.mixup_alpha=0.8 --set mix.cutmix_alpha=1.0";
+        let out = format!("--set train.accumulate={accumulate} --out split{accumulate}");
+        folder.ok(&format!("{FINETUNE} --encoder lvmae {rest} {out}"));
+        losses(&folder, &format!("split{accumulate}"))
+    };
+    for (one, two) in run(1).iter().zip(run(2)) {
+        assert!((one - two).abs() < 1e-5, "{one} in one micro-batch, {two} in two");
+    }
+    let odd = "--encoder lvmae --set mix.mixup_alpha=0.8 --set train.accumulate=4 --out odd";
+    folder.refused(
+        &format!("{FINETUNE} {odd}"),
+        &["mixed in groups of 2", "4 micro-batches x 1 clip", "mix.probability=0"],
     );
 }
 

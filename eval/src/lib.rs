@@ -1,12 +1,13 @@
-//! How good an encoder's features are, without training the encoder: one vector per clip, a nearest-neighbour or a
-//! linear classifier on it, and a number with its uncertainty and what guessing would reach.
+//! How good an encoder's features are, without training the encoder: one vector per clip or a few, a small classifier on
+//! them, and a number with its uncertainty and what guessing would reach.
 //!
 //! | step                      | here                       | from                                                       |
 //! | ------------------------- | -------------------------- | ---------------------------------------------------------- |
 //! | tokens to one vector      | [`pool`]                   | mean, or mean per span of time                             |
 //! | training and test clips   | [`Split`]                  | refused when a group (source video, person) stands in both |
 //! | nearest neighbours        | [`Knn`]                    | Wu et al., CVPR 2018 (arXiv:1805.01978)                    |
-//! | linear probe              | [`LinearProbe`]            | ridge regression to the classes, in closed form            |
+//! | linear probe              | [`LinearProbe`]            | ridge regression in closed form, or SGD ([`SgdSearch`])    |
+//! | attentive probe           | [`AttentiveProbe`]         | V-JEPA (arXiv:2404.08471)                                  |
 //! | accuracy, interval, guess | [`ResultRow`]              | percentile bootstrap over test clips                       |
 //!
 //! And how good a tokenizer is, from clips beside their reconstructions and from its priorities:
@@ -19,8 +20,11 @@
 //! | priorities against a mask | [`auc`]                                 | Mann and Whitney, 1947                          |
 //! | mean and its interval     | [`bootstrap_mean`]                      | percentile bootstrap over clips                 |
 //!
-//! Nothing here chooses a setting by looking at test clips: the linear probe takes its penalty from the training clips
-//! alone, k-NN takes `k` from the caller.
+//! And how an encoder is fine-tuned: the network and its loss ([`Classifier`], [`Heads`], [`TokenDrop`]; VideoMAE's recipe with
+//! LVMAE's changes). The loop that trains it stands elsewhere.
+//!
+//! Nothing here chooses a setting by looking at test clips: linear and attentive probes take penalty and learning rate from
+//! the training clips alone, k-NN takes `k` from the caller.
 //!
 //! Letters: B clips of a batch, N tokens, D width; n clips of a set, d values of a feature, C classes.
 

@@ -158,7 +158,7 @@ fn finetune(
     setup: &Setup,
     (sides, split, config_toml, initial): (Sides, BatchSplit, &str, Option<Initial>),
 ) -> anyhow::Result<()> {
-    let (ranks, plan) = (session.ranks()?, &setup.plan);
+    let (ranks, plan, recipe) = (session.ranks()?, &setup.plan, Recipe::of(setup, split)?);
     let store = sides.train.store.clone();
     let source = ClipSource { augment: setup.augment.clone(), ..clips::unvaried(store, setup.geometry) };
     let frame_counts = FrameCounts::constant(setup.geometry.num_frames());
@@ -178,24 +178,16 @@ fn finetune(
     let feed = ClipFeed::new(source, clip_plan, (split, ranks.rank()), plan.steps());
     let Sides { train, test, heads } = sides;
     let num_train = train.segments().count();
-    let mut task = FinetuneTask {
-        feed,
-        classifier,
-        labels: train,
-        heads,
-        recipe: Recipe::of(setup),
-        device: session.device,
-        first_micro_batch: (ranks.rank() * split.accumulate) as u64,
-    };
+    let mut task = FinetuneTask { feed, classifier, labels: train, heads, recipe, device: session.device };
     job.fit((&run, &vs), session, &mut task)?;
     if !ranks.is_first() {
         return Ok(());
     }
     let FinetuneTask { classifier, heads, labels, .. } = task;
     let record = Record::new(&setup.preset, heads, &labels, (encoder, num_train));
-    record.save(&args.out.join(record::CLASSIFIER), &vs)?;
+    let id = record.save(&args.out.join(record::CLASSIFIER), &vs)?;
     let how = How { geometry: setup.geometry, views: args.views };
-    let tested = Tested::of(&classifier, &record.heads, (&test, how), session)?;
+    let tested = Tested::of((&classifier, &record.heads, &id), (&test, how), session)?;
     let results = record.results(&tested, (&test, args.views))?;
     results.write(&args.out, &tested.table)?;
     say_rows(&results)
@@ -205,14 +197,61 @@ fn finetune(
 #[derive(Clone, Copy, Debug)]
 struct Recipe {
     mix: MixConfig,
+    /// Neighbouring clips that are mixed with each other: two segments' with their repeats. So a step is the same however it
+    /// is split.
+    mixed_together: usize,
     token_drop: TokenDrop,
     geometry: ClipGeometry,
     seed: u64,
 }
 
 impl Recipe {
-    fn of(setup: &Setup) -> Self {
+    /// # Errors
+    /// [`BadInput`] where clips are mixed and a micro-batch is no whole number of pairs.
+    fn of(setup: &Setup, split: BatchSplit) -> Result<Self, BadInput> {
         let (mix, token_drop) = (setup.preset.mix, setup.preset.model.token_drop);
-        Recipe { mix, token_drop, geometry: setup.geometry, seed: setup.plan.seed() }
+        let mixed_together = 2 * setup.augment.repeats() as usize;
+        let is_mixed = mix.probability > 0.0 && (mix.mixup_alpha > 0.0 || mix.cutmix_alpha > 0.0);
+        if is_mixed && !split.num_clips.is_multiple_of(mixed_together) {
+            return Err(BadInput(format!(
+                "clips are mixed in groups of {mixed_together}, but {split}: change train.batch or train.accumulate, or set \
+                 mix.probability=0"
+            )));
+        }
+        Ok(Recipe { mix, mixed_together, token_drop, geometry: setup.geometry, seed: setup.plan.seed() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_layer_of_a_classifier_learns_three_quarters_as_fast_as_the_one_above() {
+        let sets = [r#"model.pool={ kind = "class_attention", heads = 2 }"#.to_owned()];
+        let preset: FinetunePreset = presets::load("finetune-tiny-128f", &sets).unwrap().parse().unwrap();
+        assert_eq!(preset.train.layer_decay, 0.75);
+        let heads = Heads::new(preset.model.heads, &[4], &[]).unwrap();
+        let (vs, _) = Setup::check(&preset).unwrap().build(&heads, Device::Cpu).unwrap();
+        let variables = train::named(&vs);
+        let scales = train::layer_scales(variables.keys().map(String::as_str), preset.train.layer_decay);
+        // Four blocks below the head, and the cubes' map below these.
+        for (begin, layers_above) in [
+            ("encoder.embed.", 5),
+            ("encoder.blocks.0.", 4),
+            ("encoder.blocks.1.", 3),
+            ("encoder.blocks.2.", 2),
+            ("encoder.blocks.3.", 1),
+            ("head.", 0),
+        ] {
+            let of_layer: Vec<f64> =
+                scales.iter().filter(|(name, _)| name.starts_with(begin)).map(|(_, scale)| *scale).collect();
+            assert!(of_layer.len() > 1 && of_layer.iter().all(|s| *s == 0.75f64.powi(layers_above)), "{begin}");
+        }
+        let begins = ["encoder.embed.", "encoder.blocks.", "head."];
+        assert!(scales.keys().all(|name| begins.iter().any(|begin| name.starts_with(begin))));
+        let decays = |name: &str| train::decays(name, &variables[name].size());
+        assert!(decays("head.outputs.0.weight") && decays("head.attention.cross.cross.q.weight"));
+        assert!(!decays("head.attention.query_token") && !decays("head.norm.weight"));
     }
 }

@@ -59,25 +59,9 @@ impl How {
         for (done, views) in segments.iter().enumerate() {
             let segment = views[0].segment;
             let id = &store.segments()[segment].id;
-            let mut of_views = Vec::with_capacity(views.len());
-            let mut failure = None;
-            for _ in views {
-                if session.interrupted() {
-                    return Err(Interrupted("no result was written".to_owned()).into());
-                }
-                match loader.next().context("the loader ended before the store")? {
-                    Ok(batch) if failure.is_none() => {
-                        let pixels = clips::pixels(&batch.clips, self.geometry.size_px(), session.device);
-                        of_views.push(tch::no_grad(|| look(&pixels))?);
-                    }
-                    Ok(_) => {}
-                    Err(err @ VideoError::WorkerPanicked { .. }) => return Err(err.into()),
-                    Err(err) => failure = failure.or(Some(err)),
-                }
-            }
-            match failure {
-                None => seen.segments.push((segment, of_views)),
-                Some(err) => {
+            match self.see_one(&mut loader, views.len(), session, &mut look)? {
+                Ok(of_views) => seen.segments.push((segment, of_views)),
+                Err(err) => {
                     tell(&format!("{id} cannot be read and is left out: {err}"));
                     seen.num_failed += 1;
                     first_failure = first_failure.or(Some(err));
@@ -92,6 +76,33 @@ impl How {
                 Ok(seen)
             }
         }
+    }
+
+    /// The next segment, from all of its views; the inner error says that one of them cannot be read.
+    fn see_one<T>(
+        &self,
+        loader: &mut Loader,
+        num_views: usize,
+        session: &Session,
+        look: &mut impl FnMut(&Tensor) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Result<Vec<T>, VideoError>> {
+        let (mut of_views, mut failure) = (Vec::with_capacity(num_views), None);
+        for _ in 0..num_views {
+            if session.interrupted() {
+                return Err(Interrupted("no result was written".to_owned()).into());
+            }
+            match loader.next().context("the loader ended before the store")? {
+                Err(err @ VideoError::WorkerPanicked { .. }) => return Err(err.into()),
+                Err(err) => failure = failure.or(Some(err)),
+                // Its other views are of no use.
+                Ok(_) if failure.is_some() => {}
+                Ok(batch) => {
+                    let pixels = clips::pixels(&batch.clips, self.geometry.size_px(), session.device);
+                    of_views.push(tch::no_grad(|| look(&pixels))?);
+                }
+            }
+        }
+        Ok(failure.map_or(Ok(of_views), Err))
     }
 
     /// The views of every labelled segment; each has at least one.

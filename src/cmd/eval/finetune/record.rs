@@ -64,10 +64,12 @@ impl Record {
         Record { encoder: encoder.to_owned(), num_train, classes, heads, preset: preset.clone() }
     }
 
-    pub(super) fn save(&self, path: &Path, vs: &VarStore) -> anyhow::Result<()> {
+    /// Writes the weights with this record; their hash.
+    pub(super) fn save(&self, path: &Path, vs: &VarStore) -> anyhow::Result<String> {
         let config_toml = toml::to_string(self).context("a classifier's record as TOML")?;
-        train::weights::save(path, "classifier", &config_toml, &train::named(vs))?;
-        Ok(say(&format!("wrote {}", path.display()))?)
+        let id = train::weights::save(path, "classifier", &config_toml, &train::named(vs))?;
+        say(&format!("wrote {}", path.display()))?;
+        Ok(id)
     }
 
     pub(super) fn results(&self, tested: &Tested, (clips, views): (&Labelled, Views)) -> anyhow::Result<Results> {
@@ -82,7 +84,7 @@ impl Record {
     /// [`BadInput`] for clips whose classes are not those that the heads were trained on.
     fn expect_classes_of(&self, clips: &Labelled) -> Result<(), BadInput> {
         for space in clips.spaces() {
-            let known = &self.classes[&space.name];
+            let known = self.classes.get(&space.name).map_or(&[][..], Vec::as_slice);
             if *known != space.classes {
                 let differs = known.iter().zip(&space.classes).find(|(a, b)| a != b);
                 let first =
@@ -131,7 +133,7 @@ pub(crate) fn test_saved(args: &TestArgs, session: &Session) -> anyhow::Result<(
     let (vs, classifier): (VarStore, Classifier) = setup.build(&record.heads, session.device)?;
     weights.copy_into(&vs)?;
     let how = How { geometry: setup.geometry, views: args.views };
-    let tested = Tested::of(&classifier, &record.heads, (&clips, how), session)?;
+    let tested = Tested::of((&classifier, &record.heads, weights.id()), (&clips, how), session)?;
     let results = record.results(&tested, (&clips, args.views))?;
     results.write_to(&args.out)?;
     if let Some(path) = &args.scores {

@@ -1,7 +1,7 @@
 //! What a step of fine-tuning trains on.
 
 use eval::{Classifier, Heads};
-use nn::{ClipLayout, Losses, smooth_labels};
+use nn::{ClipLayout, Losses, NnError, smooth_labels};
 use spec::{Purpose, rng_for};
 use tch::{Device, Tensor};
 use train::{Drawn, Evidence, Loaded, NamedTensors, Task};
@@ -18,8 +18,6 @@ pub(super) struct FinetuneTask {
     pub(super) heads: Heads,
     pub(super) recipe: Recipe,
     pub(super) device: Device,
-    /// Micro-batches of a step that belong to ranks before this one.
-    pub(super) first_micro_batch: u64,
 }
 
 /// A micro-batch.
@@ -39,9 +37,8 @@ impl Task for FinetuneTask {
 
     fn next(&mut self, step: u64) -> anyhow::Result<Loaded<FinetuneBatch>> {
         let (clips, wait_secs) = self.feed.next(step)?;
-        let places = (self.first_micro_batch..).map(|micro_batch| (step, micro_batch));
-        let batches = clips.into_iter().zip(places).map(|(clips, place)| self.batch(clips, place));
-        let micro_batches = batches.collect::<anyhow::Result<Vec<_>>>()?;
+        let micro_batches =
+            clips.into_iter().map(|clips| self.batch(clips, step)).collect::<anyhow::Result<Vec<_>>>()?;
         let num_frames = micro_batches.iter().map(|batch| clips::num_frames(&batch.clip_bthwc)).sum();
         Ok(Loaded { micro_batches, num_frames, wait_secs })
     }
@@ -67,17 +64,21 @@ impl Task for FinetuneTask {
 }
 
 impl FinetuneTask {
-    /// * `place` - step, and number of the micro-batch among all of the step: what mixes its clips is drawn for it
-    fn batch(&self, clips: Clips, (step, micro_batch): (u64, u64)) -> anyhow::Result<FinetuneBatch> {
-        let Recipe { mix, token_drop, geometry, seed } = self.recipe;
+    fn batch(&self, clips: Clips, step: u64) -> anyhow::Result<FinetuneBatch> {
+        let Recipe { mix, mixed_together, token_drop, geometry, seed } = self.recipe;
         let side = geometry.size_px();
-        let mixed = mix.draw([side, side], &mut rng_for(seed, step, micro_batch, Purpose::Mix))?;
+        // One draw for all clips of a step, as timm's batch mode has one for a batch.
+        let drawn = mix.draw([side, side], &mut rng_for(seed, step, 0, Purpose::Mix))?;
+        let mixed = |rows: &Tensor, of: &dyn Fn(&Tensor) -> Result<Tensor, NnError>| -> anyhow::Result<Tensor> {
+            let groups: Vec<Tensor> = rows.split(mixed_together as i64, 0).iter().map(of).collect::<Result<_, _>>()?;
+            Ok(Tensor::cat(&groups, 0))
+        };
         // Only labelled segments are in the plan.
         let labels: Vec<Vec<i64>> =
             clips.draws.iter().filter_map(|draw| self.labels.labels(draw.request.segment)).collect();
         let target = |(classes_b, num_classes): (Tensor, i64)| -> anyhow::Result<Tensor> {
             let smooth_bk = smooth_labels(&classes_b.to_device(self.device), num_classes, mix.smoothing)?;
-            Ok(mixed.labels(&smooth_bk)?)
+            mixed(&smooth_bk, &|labels| drawn.labels(labels))
         };
         let classes = self.heads.classes_of(&labels)?.into_iter().zip(self.heads.widths());
         let visible = clips.draws.iter().map(|draw| {
@@ -86,7 +87,7 @@ impl FinetuneTask {
         });
         let pixels = clips::pixels(&clips.loaded, side, self.device);
         Ok(FinetuneBatch {
-            clip_bthwc: mixed.clips(&pixels, ClipLayout::ChannelsLast)?,
+            clip_bthwc: mixed(&pixels, &|clips| drawn.clips(clips, ClipLayout::ChannelsLast))?,
             visible_bi: Tensor::stack(&visible.collect::<Vec<_>>(), 0).to_device(self.device),
             targets: classes.map(target).collect::<anyhow::Result<_>>()?,
             draws: clips.draws,

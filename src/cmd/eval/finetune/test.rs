@@ -20,9 +20,9 @@ pub(super) struct Tested {
 }
 
 impl Tested {
+    /// * `id` - hash of the classifier's weights, for the scores to name
     pub(super) fn of(
-        classifier: &Classifier,
-        heads: &Heads,
+        (classifier, heads, id): (&Classifier, &Heads, &str),
         (clips, how): (&Labelled, How),
         session: &Session,
     ) -> anyhow::Result<Self> {
@@ -38,7 +38,7 @@ impl Tested {
             stored_views: StoredViews::Kept,
             num_failed: num_failed as u64,
             partial: false,
-            source: session.command.clone(),
+            source: format!("classifier {id}"),
         };
         let spaces: Vec<(&str, usize)> =
             clips.spaces().map(|space| (space.name.as_str(), space.classes.len())).collect();
