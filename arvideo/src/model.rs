@@ -20,7 +20,7 @@ pub struct Arvideo {
     decoder: CrossStack,
     norm: LayerNorm,
     head: Linear,
-    reach: Reach,
+    reach: Box<Reach>,
 }
 
 /// Who reads whom, on one grid.
@@ -31,7 +31,7 @@ struct Reach {
 }
 
 impl Reach {
-    fn new(checked: &CheckedArvideo, device: Device) -> Result<Self, NnError> {
+    fn new(checked: &CheckedArvideo, device: Device) -> Result<Box<Self>, NnError> {
         let memory = checked.decoder_blocks();
         let own = match checked.config().decoder_attention {
             DecoderAttention::Cross => None,
@@ -42,7 +42,7 @@ impl Reach {
         };
         let memory = BlockCausal::new(memory, device)?;
         let encoder = BlockCausal::new(checked.encoder_blocks(), device)?;
-        Ok(Reach { encoder, decoder: DecoderReach { memory, own } })
+        Ok(Box::new(Reach { encoder, decoder: DecoderReach { memory, own } }))
     }
 }
 

@@ -100,7 +100,7 @@ proptest! {
         let clusters = Clusters::new(grid, size).unwrap();
         let kept = kept.min(clusters.size());
         let asked = asked.min(clusters.size());
-        let priorities: Vec<f32> = (0..grid.num_tokens()).map(|n| (n as u64 ^ seed % 97) as f32).collect();
+        let priorities: Vec<f32> = (0..grid.num_tokens()).map(|n| (n as u64 ^ (seed % 97)) as f32).collect();
         let order = clusters.order(kind, &priorities, &mut rng(seed));
         let of_cluster =
             if by_priority { clusters.top(asked, &priorities) } else { clusters.draw(asked, &mut rng(seed ^ 2)) };

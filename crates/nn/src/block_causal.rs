@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(BLOCKS.spans_of(13).collect::<Vec<_>>(), [0..3, 3..7, 7..11]);
         assert_eq!(BLOCKS.spans_of(1).collect::<Vec<_>>(), [0..3, 3..7, 7..11]);
         assert_eq!(BLOCKS.spans_of(15).collect::<Vec<_>>(), [0..3, 3..11]);
-        assert_eq!(BLOCKS.spans_of(1000).collect::<Vec<_>>(), [0..11]);
+        assert!(BLOCKS.spans_of(1000).eq(std::iter::once(0..11)));
         // One block is no less than one.
         let large = Blocks { count: 3, queries: 1000, keys: 200 };
         assert_eq!(large.spans().collect::<Vec<_>>(), [0..1, 1..2, 2..3]);
