@@ -1,10 +1,12 @@
 //! The named recipes and the types they are read into.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use spec::{ClipSpec, Preset};
 
 use crate::cli::RunArgs;
 use crate::curriculum::CurriculumConfig;
+use crate::exit::BadInput;
 use crate::labelled::RareClasses;
 
 /// Name and text of every preset that comes with the program.
@@ -124,10 +126,53 @@ pub(crate) fn load(name: &str, sets: &[String]) -> anyhow::Result<Preset> {
     Ok(Preset::load(name, BUILTIN)?.set(sets)?)
 }
 
+/// Presets of one kind.
+pub(crate) trait Recipe: DeserializeOwned {
+    /// What they are for, in words.
+    const FOR: &'static str;
+}
+
+impl Recipe for TokenizerPreset {
+    const FOR: &'static str = "training a tokenizer";
+}
+
+impl Recipe for PretrainPreset {
+    const FOR: &'static str = "pre-training";
+}
+
+impl Recipe for FinetunePreset {
+    const FOR: &'static str = "fine-tuning";
+}
+
+/// A preset of one kind, by name or file, with `--set` applied.
+///
+/// # Errors
+/// [`BadInput`] that names what the preset is for, if that is something else.
+pub(crate) fn read<T: Recipe>(name: &str, sets: &[String]) -> anyhow::Result<T> {
+    typed(name, &load(name, sets)?)
+}
+
 /// The resolved preset of a run, typed and as text.
-pub(crate) fn resolve<T: serde::de::DeserializeOwned>(run: &RunArgs) -> anyhow::Result<(T, String)> {
+pub(crate) fn resolve<T: Recipe>(run: &RunArgs) -> anyhow::Result<(T, String)> {
     let preset = load(&run.preset, &run.sets)?;
-    Ok((preset.parse()?, preset.to_toml()))
+    Ok((typed(&run.preset, &preset)?, preset.to_toml()))
+}
+
+/// A preset as one of a kind; its name is for the error.
+pub(crate) fn typed<T: Recipe>(name: &str, preset: &Preset) -> anyhow::Result<T> {
+    preset.parse().map_err(|err| match use_of(preset) {
+        Some(other) if other != T::FOR => {
+            BadInput(format!("{name} is a preset for {other}; this command takes one for {}", T::FOR)).into()
+        }
+        _ => err.into(),
+    })
+}
+
+fn use_of(preset: &Preset) -> Option<&'static str> {
+    fn is<T: Recipe>(preset: &Preset) -> Option<&'static str> {
+        preset.parse::<T>().is_ok().then_some(T::FOR)
+    }
+    is::<TokenizerPreset>(preset).or(is::<PretrainPreset>(preset)).or(is::<FinetunePreset>(preset))
 }
 
 #[cfg(test)]

@@ -118,10 +118,13 @@ fn a_plan_names_what_fits_and_what_would_save_most() {
 }
 
 #[test]
-fn a_tokenizers_preset_has_no_plan() {
-    let ran = Folder::empty().run("plan --preset tokenizer-tiny");
-    assert_eq!(ran.code, Some(2));
-    assert!(ran.stderr.contains("plan knows the memory of pre-training only"), "{}", ran.stderr);
+fn a_preset_of_another_kind_is_refused_by_what_it_is_for() {
+    for (preset, what) in [("tokenizer-tiny", "training a tokenizer"), ("finetune-tiny-16f", "fine-tuning")] {
+        let ran = Folder::empty().run(&format!("plan --preset {preset}"));
+        assert_eq!(ran.code, Some(2));
+        let said = format!("{preset} is a preset for {what}; this command takes one for pre-training");
+        assert!(ran.stderr.contains(&said), "{}", ran.stderr);
+    }
 }
 
 #[test]

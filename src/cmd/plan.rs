@@ -11,9 +11,7 @@ use torch_ext::{Precision, memory};
 use self::fit::{Advice, Candidate};
 use super::training::say;
 use crate::cli::PlanArgs;
-use crate::exit::BadInput;
 use crate::planned::{Base, Planned};
-use crate::presets::{self, PretrainPreset, TokenizerPreset};
 use crate::report::units::Unit;
 use crate::session::Session;
 
@@ -202,14 +200,4 @@ fn verdict(report: &Report) -> String {
         text.push_str(&format!("| {} | {} | {saves} | {peak}{fits} |\n", sets.join(" "), advice.costs));
     }
     text
-}
-
-/// A pre-training preset; a tokenizer's is refused by name.
-fn load(args: &PlanArgs, sets: &[String]) -> anyhow::Result<PretrainPreset> {
-    let preset = presets::load(&args.preset, sets)?;
-    if preset.parse::<TokenizerPreset>().is_ok() {
-        let said = format!("{} trains a tokenizer: plan knows the memory of pre-training only", args.preset);
-        return Err(BadInput(said).into());
-    }
-    Ok(preset.parse()?)
 }

@@ -100,7 +100,7 @@ impl Stages {
 
 /// A step on noise under changed settings.
 fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result<()> {
-    let preset: PretrainPreset = presets::load(&run.preset, &[&run.sets[..], sets].concat())?.parse()?;
+    let preset: PretrainPreset = presets::read(&run.preset, &[&run.sets[..], sets].concat())?;
     let Setup { geometry, method, plan, .. } = Setup::check(&preset)?;
     let shape = TargetShape::usual(method.target());
     let vs = VarStore::new(session.device);

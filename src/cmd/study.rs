@@ -151,10 +151,10 @@ fn check(study: &Study, args: &StudyArgs) -> anyhow::Result<i64> {
     let mut size_px = 0;
     for variant in &study.variants {
         let sets = [&args.sets[..], &variant.clip, &variant.model].concat();
-        let preset: PretrainPreset = presets::load(study.preset(args), &sets)?.parse()?;
+        let preset: PretrainPreset = presets::read(study.preset(args), &sets)?;
         crate::method::Method::check(&preset, &preset.clip.check()?)?;
         let sets = [&args.tokenizer_sets[..], &variant.clip].concat();
-        let tokenizer: TokenizerPreset = presets::load(&args.tokenizer_preset, &sets)?.parse()?;
+        let tokenizer: TokenizerPreset = presets::read(&args.tokenizer_preset, &sets)?;
         if tokenizer.clip != preset.clip {
             return Err(BadInput(format!(
                 "{} and {} differ in [clip]: tokens and pixels would not be of the same frames",

@@ -43,11 +43,11 @@ impl Initial {
     /// # Errors
     /// [`BadInput`] when the encoder is cut into other cubes.
     pub(crate) fn resolve(&self, run: &RunArgs) -> anyhow::Result<(PretrainPreset, String)> {
-        let preset: PretrainPreset = presets::load(&run.preset, &run.sets)?.parse()?;
+        let preset: PretrainPreset = presets::read(&run.preset, &run.sets)?;
         let (learned, now) = (self.expect_cubes_of(&preset.clip)?, preset.clip.check()?);
         let position = position_toml(self.preset.model.encoder().position, &learned, &now)?;
         let preset = presets::load(&run.preset, &run.sets)?.set(&[format!("model.encoder.position={position}")])?;
-        Ok((preset.parse()?, preset.to_toml()))
+        Ok((presets::typed(&run.preset, &preset)?, preset.to_toml()))
     }
 
     /// The method that trained the encoder.

@@ -34,7 +34,7 @@ struct Answer {
 }
 
 pub(crate) fn loader(args: &BenchLoaderArgs, session: &Session) -> anyhow::Result<()> {
-    let preset: PretrainPreset = presets::load(&args.preset, &args.sets)?.parse()?;
+    let preset: PretrainPreset = presets::read(&args.preset, &args.sets)?;
     let geometry = preset.clip.check()?;
     let num_workers = args.workers.map_or(num_cores() as usize, usize::from);
     if args.batch < 1 || args.steps < 1 || args.rounds < 1 {

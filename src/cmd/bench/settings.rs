@@ -85,7 +85,7 @@ pub(super) struct Setup {
 impl Setup {
     /// * `more` - settings on top of those that were typed
     pub(super) fn check(args: &BenchModelArgs, more: &[String]) -> anyhow::Result<Self> {
-        let preset: PretrainPreset = presets::load(&args.preset, &[&args.sets[..], more].concat())?.parse()?;
+        let preset: PretrainPreset = presets::read(&args.preset, &[&args.sets[..], more].concat())?;
         if args.batch < 1 {
             return Err(BadInput("--batch must be at least 1".to_owned()).into());
         }

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &FinetuneArgs, session: &Session) -> anyhow::Result<()> 
     let initial = args.start.encoder.as_deref().map(Initial::open).transpose()?;
     let preset = resolve(args, initial.as_ref(), &[])?;
     let config_toml = preset.to_toml();
-    let preset: FinetunePreset = preset.parse()?;
+    let preset: FinetunePreset = presets::typed(&args.preset, &preset)?;
     let setup = Setup::check(&preset)?;
     if args.dry_run {
         say(config_toml.trim_end())?;
@@ -65,7 +65,7 @@ fn resolve(args: &FinetuneArgs, initial: Option<&Initial>, sets: &[String]) -> a
             BadInput(format!("--set {set}: with --encoder its shape is that of the file; leave this out")).into()
         );
     }
-    let typed: FinetunePreset = preset.parse()?;
+    let typed: FinetunePreset = presets::typed(&args.preset, &preset)?;
     Ok(preset.set(&initial.encoder_sets(&typed.clip)?)?)
 }
 

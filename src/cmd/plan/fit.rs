@@ -2,12 +2,11 @@ use nn::cost::Computing;
 use serde::Serialize;
 use tch::Device;
 
-use super::load;
 use crate::cli::{MaskArg, PlanArgs, RecomputeArg};
 use crate::exit::BadInput;
 use crate::method::Method;
 use crate::planned::{Clips, Planned, fused};
-use crate::presets::{ModelConfig, PretrainPreset};
+use crate::presets::{self, ModelConfig, PretrainPreset};
 
 /// The longest clip that is looked for, frames.
 pub(super) const MOST: i64 = 1 << 16;
@@ -40,7 +39,7 @@ impl Candidate {
         if args.batch.is_some_and(|batch| batch < 1) {
             return Err(BadInput("--batch must be at least 1".to_owned()).into());
         }
-        let preset = load(args, &sets(args, &[]))?;
+        let preset: PretrainPreset = presets::read(&args.preset, &sets(args, &[]))?;
         let computing = fused(preset.train.check()?.precision().on(device).into());
         Ok(Candidate { preset, computing })
     }
@@ -115,8 +114,9 @@ impl Candidate {
     /// Changes that save memory, those that cost least first.
     pub(super) fn advice(&self, args: &PlanArgs, memory_bytes: i64) -> anyhow::Result<Vec<Advice>> {
         let now = self.planned(&self.preset)?.peak_bytes();
-        let peak =
-            |more: &[String]| Ok::<_, anyhow::Error>(self.planned(&load(args, &sets(args, more))?)?.peak_bytes());
+        let peak = |more: &[String]| {
+            Ok::<_, anyhow::Error>(self.planned(&presets::read(&args.preset, &sets(args, more))?)?.peak_bytes())
+        };
         let mut before: Vec<String> = Vec::new();
         let mut advice = Vec::new();
         let changes = [

@@ -77,7 +77,7 @@ impl Setup {
 
 /// A step on noise under changed settings.
 fn try_step(run: &RunArgs, session: &Session, sets: &[String]) -> anyhow::Result<()> {
-    let preset: TokenizerPreset = presets::load(&run.preset, &[&run.sets[..], sets].concat())?.parse()?;
+    let preset: TokenizerPreset = presets::read(&run.preset, &[&run.sets[..], sets].concat())?;
     let Setup { geometry, checked, plan, .. } = Setup::check(&preset)?;
     let vs = VarStore::new(session.device);
     let model = Tokenizer::new(&vs.root(), &checked)?;
