@@ -206,7 +206,10 @@ fn the_ranks_of_a_killed_launcher_keep_a_checkpoint_and_end() {
 #[test]
 fn launch_refuses_what_ranks_cannot_share() {
     let folder = folder_with(&["train.h5"]);
-    folder.refused(&launch(2, "data info train.h5"), &["only `tokenizer train`, `pretrain` and `eval finetune`", "without launch"]);
+    folder.refused(
+        &launch(2, "data info train.h5"),
+        &["only `tokenizer train`, `pretrain` and `eval finetune`", "without launch"],
+    );
     let train = tokenizer_train("--out run --dry-run");
     folder.refused(&format!("--threads 2 {}", launch(2, &train)), &["--threads and --device belong behind the --"]);
     assert_eq!(folder.ok(&launch(2, &train)), folder.ok(&train));
