@@ -36,6 +36,7 @@ mod finetune;
 mod knn;
 mod linear;
 mod metrics;
+mod rates;
 mod recon;
 mod row;
 mod score;

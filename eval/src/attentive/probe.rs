@@ -10,6 +10,7 @@ use torch_ext::AdamWStep;
 
 use super::{AttentivePool, QueryReads, TokenSet};
 use crate::linear::{Fold, folds};
+use crate::rates::RateSearch;
 use crate::{EvalError, Scores};
 
 /// A classifier that chooses what it reads of a frozen encoder's tokens: a learned query's attention, and a linear layer
@@ -55,41 +56,26 @@ impl AttentiveSearch {
         self.check(train)?;
         expect_classes(train, num_classes)?;
         let Fold { kept, held_out } = folds(train.groups(), self.num_folds, seed)?.swap_remove(0);
-        let mut best: Option<(usize, f64)> = None;
-        let probes = self.train(train, (&kept, &self.rates), (num_classes, seed))?;
         let labels: Vec<i64> = held_out.iter().map(|clip| train.labels()[*clip]).collect();
-        for (probe, rate) in probes.iter().zip(&self.rates) {
-            let ranks = probe.scores_of(train, &held_out)?.ranks(&labels);
-            let hits = ranks.iter().filter(|rank| **rank == 0).count();
-            if best.is_none_or(|(most, of)| hits > most || (hits == most && *rate < of)) {
-                best = Some((hits, *rate));
-            }
-        }
+        let probes = self.train(train, (&kept, &self.rates), (num_classes, seed))?;
+        let ranks = |probe: &AttentiveProbe| Ok(probe.scores_of(train, &held_out)?.ranks(&labels));
+        let rate = self.search().best(&probes.iter().map(ranks).collect::<Result<Vec<_>, EvalError>>()?);
         drop(probes);
-        let none = EvalError::OutOfRange { key: "rates", value: 0.0, rule: "at least one learning rate" };
-        let rate = best.map(|(_, rate)| rate).ok_or(none)?;
         let all: Vec<usize> = (0..train.num_clips()).collect();
         Ok((self.train(train, (&all, &[rate]), (num_classes, seed))?.swap_remove(0), rate))
     }
 
     fn check(&self, train: &TokenSet) -> Result<(), EvalError> {
-        let refuse = |key, value, rule| Err(EvalError::OutOfRange { key, value, rule });
         self.stack(train).check()?;
-        if let Some(rate) = self.rates.iter().find(|rate| !(**rate > 0.0 && rate.is_finite())) {
-            return refuse("rate", *rate, "above 0");
-        }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return refuse("weight_decay", self.weight_decay, "at least 0");
+            let (key, value, rule) = ("weight_decay", self.weight_decay, "at least 0");
+            return Err(EvalError::OutOfRange { key, value, rule });
         }
-        for (key, value) in [("epochs", self.epochs as f64), ("batch", self.batch as f64)] {
-            if value < 1.0 {
-                return refuse(key, value, "at least 1");
-            }
-        }
-        match self.num_folds {
-            0 | 1 => refuse("num_folds", self.num_folds as f64, "at least 2"),
-            _ => Ok(()),
-        }
+        self.search().check()
+    }
+
+    fn search(&self) -> RateSearch<'_> {
+        RateSearch { rates: &self.rates, epochs: self.epochs, batch: self.batch, num_folds: self.num_folds }
     }
 
     fn stack(&self, train: &TokenSet) -> StackConfig {

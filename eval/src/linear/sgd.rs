@@ -7,6 +7,7 @@ use spec::{Purpose, rng_for};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Fold, LinearProbe, Scaling, folds};
+use crate::rates::RateSearch;
 use crate::{EvalError, Features};
 
 /// A linear classifier by stochastic gradient descent on the cross-entropy, for several learning rates in one pass over the
@@ -42,38 +43,23 @@ impl SgdSearch {
         train.expect_classes(num_classes)?;
         let Fold { kept, held_out } = folds(train.groups(), self.num_folds, seed)?.swap_remove(0);
         let held_out = train.select(&held_out);
-        let mut best: Option<(usize, f64)> = None;
-        for (probe, rate) in self.train(&train.select(&kept), &self.rates, (num_classes, seed))?.iter().zip(&self.rates)
-        {
-            let ranks = probe.scores(&held_out)?.ranks(held_out.labels());
-            let hits = ranks.iter().filter(|rank| **rank == 0).count();
-            if best.is_none_or(|(most, of)| hits > most || (hits == most && *rate < of)) {
-                best = Some((hits, *rate));
-            }
-        }
-        let none = EvalError::OutOfRange { key: "rates", value: 0.0, rule: "at least one learning rate" };
-        let rate = best.map(|(_, rate)| rate).ok_or(none)?;
+        let probes = self.train(&train.select(&kept), &self.rates, (num_classes, seed))?;
+        let ranks = |probe: &LinearProbe| Ok(probe.scores(&held_out)?.ranks(held_out.labels()));
+        let rate = self.search().best(&probes.iter().map(ranks).collect::<Result<Vec<_>, EvalError>>()?);
         let probe = self.train(train, &[rate], (num_classes, seed))?.swap_remove(0);
         Ok((probe, rate))
     }
 
     fn check(&self) -> Result<(), EvalError> {
-        let refuse = |key, value, rule| Err(EvalError::OutOfRange { key, value, rule });
-        if let Some(rate) = self.rates.iter().find(|rate| !(**rate > 0.0 && rate.is_finite())) {
-            return refuse("rate", *rate, "above 0");
-        }
         if !(0.0..1.0).contains(&self.momentum) {
-            return refuse("momentum", self.momentum, "at least 0 and below 1");
+            let (key, value, rule) = ("momentum", self.momentum, "at least 0 and below 1");
+            return Err(EvalError::OutOfRange { key, value, rule });
         }
-        for (key, value) in [("epochs", self.epochs as f64), ("batch", self.batch as f64)] {
-            if value < 1.0 {
-                return refuse(key, value, "at least 1");
-            }
-        }
-        match self.num_folds {
-            0 | 1 => refuse("num_folds", self.num_folds as f64, "at least 2"),
-            _ => Ok(()),
-        }
+        self.search().check()
+    }
+
+    fn search(&self) -> RateSearch<'_> {
+        RateSearch { rates: &self.rates, epochs: self.epochs, batch: self.batch, num_folds: self.num_folds }
     }
 
     /// The classifier of each rate.
