@@ -61,14 +61,15 @@ pub(super) fn views(dive: &Dive, scene: &Scene) -> Vec<View> {
 }
 
 /// How much more a still camera shows than one that follows.
-const STILL_VIEW: f32 = 1.25;
-/// Height that a still camera is aimed at, of the top of the flight.
-const STILL_AIM: f32 = 0.65;
+const STILL_VIEW: f32 = 1.45;
+/// Room that a still camera leaves above the diver's centre of mass at the top of the flight, metres: an arm's reach.
+const STILL_HEADROOM: f32 = 1.0;
 
-/// Aimed at the flight, through which the diver passes.
+/// Aimed so that the flight is in the picture from the board to shortly above the water.
 fn still(dive: &Dive, scene: &Scene) -> View {
+    let view_height = STILL_VIEW * scene.view_height;
     let out = dive.entry().0.x / 2.0;
-    View::towards(vec3(out, STILL_AIM * dive.top(), 0.0), STILL_VIEW * scene.view_height, scene)
+    View::towards(vec3(out, dive.top() + STILL_HEADROOM - view_height / 2.0, 0.0), view_height, scene)
 }
 
 /// The camera pans after the diver, late and with a trembling hand, and stays above the water.
