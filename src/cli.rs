@@ -33,7 +33,7 @@ pub(crate) use self::probe::{
 };
 pub(crate) use self::score::{EvalExportArgs, ScoreArgs, SubmitArgs};
 pub(crate) use self::study::{StudyArgs, StudyCommand, StudyDataArg};
-pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, SynthCommand};
+pub(crate) use self::synth::{CameraArg, DivesArgs, KitchensArgs, PlaceArg, SynthCommand};
 pub(crate) use self::tokenizer::TokenizerEvalArgs;
 pub(crate) use self::weights::{PartArg, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
 

@@ -36,6 +36,9 @@ pub(crate) struct DivesArgs {
     /// How the dives are filmed.
     #[arg(long, value_enum, default_value_t = CameraArg::Follow)]
     pub(crate) camera: CameraArg,
+    /// What is behind the diver.
+    #[arg(long, value_enum, default_value_t = PlaceArg::Pool)]
+    pub(crate) place: PlaceArg,
     /// Source videos (background, camera, suit) of the training videos; test videos have others.
     #[arg(long, default_value_t = 8)]
     pub(crate) num_sources_train: usize,
@@ -56,6 +59,14 @@ pub(crate) enum CameraArg {
     Follow,
     /// From a tripod aimed at the middle of the flight: nothing moves but the diver, and what there is of board and water.
     Still,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum PlaceArg {
+    /// A pool with water, deck and spectators.
+    Pool,
+    /// A wall of one colour: small networks see the diver at once.
+    Studio,
 }
 
 #[derive(Debug, Args)]

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use video::VideoError;
-use video::synth::{Camera, DiveOptions, KitchenOptions, SynthReport, synth_dives, synth_kitchens};
+use video::synth::{Camera, DiveOptions, KitchenOptions, Place, SynthReport, synth_dives, synth_kitchens};
 
 use super::training::say;
-use crate::cli::{CameraArg, DivesArgs, KitchensArgs};
+use crate::cli::{CameraArg, DivesArgs, KitchensArgs, PlaceArg};
 use crate::progress::Progress;
 use crate::report::units::Unit;
 use crate::session::Session;
@@ -23,6 +23,10 @@ pub(crate) fn dives(args: &DivesArgs, session: &Session) -> anyhow::Result<()> {
         camera: match args.camera {
             CameraArg::Follow => Camera::Follow,
             CameraArg::Still => Camera::Still,
+        },
+        place: match args.place {
+            PlaceArg::Pool => Place::Pool,
+            PlaceArg::Studio => Place::Studio,
         },
         num_sources: [args.num_sources_train, args.num_sources_test],
         seed: args.seed,

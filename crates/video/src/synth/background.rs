@@ -1,3 +1,4 @@
+use super::options::Place;
 use super::scene::{Rgb, Scene, Setting, hsv};
 use super::vec3::{Vec3, mix, smooth_step, vec3};
 
@@ -27,6 +28,9 @@ impl Scene {
     /// What a ray from the camera meets behind the diver: its colour and the distance along `ray` in multiples of its
     /// length. The pool is a water plane with a deck around it and one wall with seats.
     pub(super) fn backdrop(&self, ray: Vec3, t: f32, ripples: &Ripples) -> (Rgb, f32) {
+        if self.place == Place::Studio {
+            return (self.wall, f32::INFINITY);
+        }
         let to_wall = if ray.z < 0.0 { (WALL_Z - self.camera.z) / ray.z } else { f32::INFINITY };
         let to_ground = if ray.y < 0.0 { -self.camera.y / ray.y } else { f32::INFINITY };
         if to_ground < to_wall {

@@ -39,7 +39,7 @@ pub use class::{DiveClass, DiveSet, Position, Takeoff};
 pub use dive::Dive;
 pub use kitchens::{KitchenOptions, synth_kitchens};
 pub use mask::MaskVideo;
-pub use options::{Camera, DiveOptions};
+pub use options::{Camera, DiveOptions, Place};
 pub use output::SynthReport;
 pub use render::{render_dive, render_dive_masks};
 pub use scene::Scene;

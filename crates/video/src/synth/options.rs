@@ -35,6 +35,8 @@ pub struct DiveOptions {
     pub twist_rate: f64,
     /// How the dives are filmed.
     pub camera: Camera,
+    /// What is behind the diver.
+    pub place: Place,
     /// Source videos of the training and of the test set. One is used only once all classes are filmed in the one before,
     /// so a small set may have fewer.
     pub num_sources: [usize; 2],
@@ -52,6 +54,16 @@ pub enum Camera {
     Still,
 }
 
+/// Where a dive is filmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// A pool with water, deck and spectators.
+    Pool,
+    /// Before a wall of one colour: small networks see the diver at once instead of learning to.
+    Studio,
+}
+
 impl DiveOptions {
     /// The default set: 8 classes, 640 + 160 videos of 96 x 96 pixels and 129 to 180 frames.
     pub fn new(out: PathBuf) -> Self {
@@ -66,6 +78,7 @@ impl DiveOptions {
             seconds: [4.3, 6.0],
             twist_rate: 2.7,
             camera: Camera::Follow,
+            place: Place::Pool,
             num_sources: [40, 10],
             seed: 0,
         }

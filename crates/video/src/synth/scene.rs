@@ -1,6 +1,7 @@
 use rand::RngExt;
 use spec::{Purpose, Rng, rng_for};
 
+use super::options::Place;
 use super::vec3::{Vec3, mix, vec3};
 
 /// Sources draw from items above all videos.
@@ -20,6 +21,7 @@ pub(super) enum Setting {
 /// as their number allows, so that nothing in here tells a class.
 #[derive(Clone, Debug)]
 pub struct Scene {
+    pub(super) place: Place,
     pub(super) setting: Setting,
     /// Shift of the procedural textures, metres.
     pub(super) offset: f32,
@@ -56,6 +58,7 @@ impl Scene {
         let back = hsv(hue + between(rng, 0.4, 0.6), between(rng, 0.7, 0.95), between(rng, 0.2, 0.4));
         let wall_shade = between(rng, 0.45, 0.75);
         Scene {
+            place: Place::Pool,
             setting,
             offset: between(rng, 0.0, 100.0),
             board_height: between(rng, 2.7, 3.6),
@@ -72,6 +75,11 @@ impl Scene {
             noise: between(rng, 0.006, 0.018),
             flicker: between(rng, 0.01, 0.05),
         }
+    }
+
+    /// The same source before a plain wall: nothing is in the picture but diver, board and splash.
+    pub(super) fn in_studio(self) -> Scene {
+        Scene { place: Place::Studio, ..self }
     }
 
     /// Height of the board above the water, metres.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::VideoError;
 
 use super::output::{Footage, Reel, SynthReport, claim, render_all, write_whole};
-use super::{Dive, DiveClass, DiveOptions, MaskVideo, Scene, render_dive, render_dive_masks};
+use super::{Dive, DiveClass, DiveOptions, MaskVideo, Place, Scene, render_dive, render_dive_masks};
 
 /// Raise it when a change makes the same options render other frames, so that no folder mixes both.
 const RENDERER_VERSION: u32 = 1;
@@ -107,7 +107,10 @@ fn plan(options: &DiveOptions, classes: &[DiveClass], split: Split) -> Vec<Job> 
             let (round, label) = (i / classes.len(), i % classes.len());
             let source = (first_source + round % num_sources) as u64;
             let number = round / num_sources * classes.len() + label + 1;
-            let scene = Scene::draw(options.seed, source);
+            let scene = match options.place {
+                Place::Pool => Scene::draw(options.seed, source),
+                Place::Studio => Scene::draw(options.seed, source).in_studio(),
+            };
             let dive = Dive::draw(classes[label], options, first_item + i as u64, scene.board_height());
             let vid_name = format!("pool{source:04}_{number:05}");
             let footage = Footage {
