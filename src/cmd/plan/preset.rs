@@ -120,7 +120,8 @@ impl TrainingPreset {
         let says = match self {
             TrainingPreset::Pretraining(preset) => Method::check(preset, &clip)?.describe(),
             TrainingPreset::Finetuning { preset, outputs } => {
-                format!("{}, {outputs:?} classes", preset.describe(clip.grid()))
+                let classes: Vec<String> = outputs.iter().map(i64::to_string).collect();
+                format!("{}, {} classes", preset.describe(clip.grid()), classes.join(" and "))
             }
         };
         Ok(format!("{} frames of {} pixels, {says}", clip.num_frames(), clip.size_px()))
