@@ -145,8 +145,8 @@ pub(crate) struct TokenizerTrainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenizerEncodeArgs {
-    /// `tokenizer.safetensors` of a run.
-    #[arg(long)]
+    /// A tokenizer's run folder, or its `tokenizer.safetensors`.
+    #[arg(long, value_name = "RUN|WEIGHTS")]
     pub(crate) tokenizer: PathBuf,
     /// Clip store to encode.
     #[arg(long)]
@@ -176,8 +176,8 @@ pub(crate) struct TokenizerEncodeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenizerReconstructArgs {
-    /// `tokenizer.safetensors` of a run.
-    #[arg(long)]
+    /// A tokenizer's run folder, or its `tokenizer.safetensors`.
+    #[arg(long, value_name = "RUN|WEIGHTS")]
     pub(crate) tokenizer: PathBuf,
     /// Clip store.
     #[arg(long)]
@@ -197,12 +197,12 @@ pub(crate) struct PretrainArgs {
     /// Token store of the same clips: codes as targets, and priorities for adaptive masks.
     #[arg(long)]
     pub(crate) tokens: Option<PathBuf>,
-    /// Make both of every clip instead, by this `tokenizer.safetensors`: any augmentation is allowed then, and latents can be
-    /// the target.
-    #[arg(long, conflicts_with = "tokens")]
+    /// Make both of every clip instead, by this tokenizer (its run folder, or its `tokenizer.safetensors`): any augmentation is
+    /// allowed then, and latents can be the target.
+    #[arg(long, conflicts_with = "tokens", value_name = "RUN|WEIGHTS")]
     pub(crate) tokenizer: Option<PathBuf>,
-    /// Weights to begin with instead of random ones: `encoder.safetensors` of a run, or what `weights import` wrote.
-    #[arg(long, value_name = "WEIGHTS")]
+    /// Weights to begin with instead of random ones: a run folder, its `encoder.safetensors`, or what `weights import` wrote.
+    #[arg(long, value_name = "RUN|WEIGHTS")]
     pub(crate) init: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) probing: ProbingArgs,
@@ -230,7 +230,7 @@ pub(crate) enum EvalCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Run folders.
+    /// Run folders, and folders with results of `eval score`.
     #[arg(required_unless_present = "diff")]
     pub(crate) runs: Vec<PathBuf>,
     /// Print what differed between two runs instead: settings, code, libraries, hardware, data, command, and results at

@@ -11,6 +11,10 @@ use video::{ClipStore, Codebook, EncodedCrop, EncodedLayout, LongVideos, Shard, 
 use crate::exit::BadInput;
 use crate::presets::TokenizerPreset;
 use crate::quantizer;
+use crate::weights::in_folder;
+
+/// File of a run folder.
+pub(crate) const TOKENIZER: &str = "tokenizer.safetensors";
 
 /// What the clips of a tokenizer's own preset are not: the network is convolutional and sees windows, so it takes any.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,12 +40,15 @@ pub(crate) struct Frozen {
 
 impl Frozen {
     /// As it was trained.
+    ///
+    /// * `path` - a run folder, or the file of weights in it
     pub(crate) fn load(path: &Path, device: Device) -> anyhow::Result<Self> {
         Self::load_for(path, ClipSize::default(), device)
     }
 
     /// For clips of another size than those that it was trained for.
     pub(crate) fn load_for(path: &Path, size: ClipSize, device: Device) -> anyhow::Result<Self> {
+        let path = &in_folder(path, TOKENIZER);
         let weights = ::train::weights::load(path, "tokenizer")?;
         let preset = spec::Preset::from_text(&path.display().to_string(), weights.config_toml())?;
         let mut preset: TokenizerPreset = preset.parse()?;

@@ -1,13 +1,17 @@
 //! What a training step will hold in memory, by its settings alone.
 
 use nn::Attention;
-use nn::cost::{Computing, Peak, StepCost};
+use nn::cost::{Computing, Peak, StepCost, Tokens};
 use serde::Serialize;
 use spec::ClipGeometry;
 use train::{EmaConfig, TrainPlan};
 
 use crate::method::Method;
+use crate::presets::FinetunePreset;
 use crate::targets::TargetShape;
+
+/// Bytes of a token's index.
+const INDEX_BYTES: i64 = 8;
 
 /// Bytes of a parameter, of each of its moments and of its average.
 const PARAMETER_BYTES: i64 = 4;
@@ -33,7 +37,8 @@ pub(crate) struct Base {
     pub(crate) average: i64,
     /// Tensors of the model that are not trained: ARVideo's mask.
     pub(crate) constants: i64,
-    /// Frames, and codes where they are the target, of all micro-batches of a step.
+    /// Frames, codes where they are the target, and where tokens are dropped in fine-tuning the others' indices, of all
+    /// micro-batches of a step.
     pub(crate) data: i64,
 }
 
@@ -53,6 +58,7 @@ pub(crate) struct Clips {
 }
 
 impl Planned {
+    /// Pre-training.
     pub(crate) fn new(
         method: &Method,
         (geometry, train): (&ClipGeometry, &TrainPlan),
@@ -65,15 +71,35 @@ impl Planned {
             Method::Lvmae(checked) => checked.cost(clips.at_once, target_width, computing),
             Method::Arvideo(checked) => checked.cost(clips.at_once, target_width, computing),
         };
+        let codes = geometry.grid().num_tokens() * shape.data_bytes();
+        Planned::of(step, codes, (geometry, train), clips)
+    }
+
+    /// Fine-tuning.
+    ///
+    /// * `outputs` - logits of each classifier
+    pub(crate) fn of_finetuning(
+        (preset, outputs): (&FinetunePreset, &[i64]),
+        (geometry, train): (&ClipGeometry, &TrainPlan),
+        clips: Clips,
+        computing: Computing,
+    ) -> Self {
+        let per_clip = preset.num_visible(geometry.grid());
+        let tokens = Tokens { clips: clips.at_once, per_clip, reach: None };
+        let step = preset.model.cost(tokens, geometry.patch().num_pixels() * 3, outputs, computing);
+        Planned::of(step, INDEX_BYTES * per_clip, (geometry, train), clips)
+    }
+
+    /// * `data_bytes` - of a clip beside its frames
+    fn of(step: StepCost, data_bytes: i64, (geometry, train): (&ClipGeometry, &TrainPlan), clips: Clips) -> Self {
         let weights = PARAMETER_BYTES * step.num_parameters;
         let frames = geometry.num_frames() * geometry.size_px() * geometry.size_px() * 3;
-        let codes = geometry.grid().num_tokens() * shape.data_bytes();
         let base = Base {
             weights,
             moments: 2 * weights,
             average: if train.ema() == (EmaConfig::None {}) { 0 } else { weights },
             constants: step.constant_bytes,
-            data: clips.at_once * clips.accumulate * (frames + codes),
+            data: clips.at_once * clips.accumulate * (frames + data_bytes),
         };
         Planned { base, step, accumulate: clips.accumulate }
     }

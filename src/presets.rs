@@ -1,8 +1,8 @@
 //! The named recipes and the types they are read into.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use spec::{ClipSpec, Preset};
+use spec::{ClipSpec, Grid, Preset, Purpose, rng_for};
 
 use crate::cli::RunArgs;
 use crate::curriculum::CurriculumConfig;
@@ -81,6 +81,27 @@ pub(crate) struct FinetunePreset {
     pub(crate) mix: nn::MixConfig,
     /// How it is trained.
     pub(crate) train: train::TrainConfig,
+}
+
+impl FinetunePreset {
+    /// Tokens of a clip that the encoder sees in training.
+    pub(crate) fn num_visible(&self, grid: Grid) -> i64 {
+        self.model.token_drop.visible(grid, &mut rng_for(0, 0, 0, Purpose::EncoderMask)).len() as i64
+    }
+
+    /// What is seen and learned, in words.
+    pub(crate) fn describe(&self, grid: Grid) -> String {
+        let (seen, spaces) = (self.num_visible(grid), self.labels.spaces.join(" and "));
+        format!("{} tokens, of which training sees {seen}; learned: {spaces}", grid.num_tokens())
+    }
+
+    /// Neighbouring clips that are mixed with each other, two segments' with their repeats: a micro-batch is a multiple of
+    /// so many. 1 where none are mixed.
+    pub(crate) fn clips_mixed_together(&self) -> usize {
+        let nn::MixConfig { mixup_alpha, cutmix_alpha, probability, .. } = self.mix;
+        let is_mixed = probability > 0.0 && (mixup_alpha > 0.0 || cutmix_alpha > 0.0);
+        if is_mixed { 2 * self.augment.repeats as usize } else { 1 }
+    }
 }
 
 /// The `[labels]` section of a fine-tuning preset.
@@ -166,6 +187,16 @@ pub(crate) fn typed<T: Recipe>(name: &str, preset: &Preset) -> anyhow::Result<T>
         }
         _ => err.into(),
     })
+}
+
+/// Whether a preset, right or wrong, is one of fine-tuning: no other has labels.
+pub(crate) fn is_for_finetuning(preset: &Preset) -> bool {
+    #[derive(Deserialize)]
+    struct Learned {
+        #[serde(rename = "labels")]
+        _labels: IgnoredAny,
+    }
+    preset.parse::<Learned>().is_ok()
 }
 
 fn use_of(preset: &Preset) -> Option<&'static str> {

@@ -7,12 +7,12 @@ use crate::fixture::{folder_with, pretrain};
 use crate::folder::Folder;
 
 /// Fine-tuning at toy size; the fixture's encoder has 48 values per token and two blocks.
-const FINETUNE: &str = "eval finetune --preset finetune-tiny-128f --train-clips train.h5 --test-clips test.h5 \
+pub(crate) const FINETUNE: &str = "eval finetune --preset finetune-tiny-128f --train-clips train.h5 --test-clips test.h5 \
                         --set clip.num_frames=32 --set clip.size_px=32 --set train.batch=4 --set train.warmup_steps=1 \
                         --set train.log_every=1 --set labels.rare_classes=keep";
 
 /// All that a resume has to bring back.
-const ALL: &str = "--encoder lvmae --set train.steps=8 --set train.accumulate=2 --set train.checkpoint_every=3 \
+pub(crate) const ALL: &str = "--encoder lvmae --set train.steps=8 --set train.accumulate=2 --set train.checkpoint_every=3 \
                    --set train.ema={kind=\"decay\",decay=0.9} --set mix.mixup_alpha=0.8 --set mix.cutmix_alpha=1.0 \
                    --set augment.erasing={kind=\"box\",probability=0.5,min_share=0.02,max_share=0.3,fill=\"pixel\"}";
 
@@ -47,6 +47,14 @@ fn a_run_that_was_stopped_goes_on_to_the_same_classifier_and_results() {
     let row = &rows("whole")[0];
     assert_eq!((&row["encoder"], &row["probe"]), (&"lvmae".into(), &"fine-tuned, class".into()));
     assert_eq!((&row["num_train"], &row["num_test"], &row["num_failed"]), (&8.into(), &4.into(), &0.into()));
+    folder.ok("report whole -o report.html");
+    let html = String::from_utf8(folder.read("report.html")).expect("text");
+    for part in
+        ["<h2>Training: finetuning</h2>", ">loss<", ">accuracy<", "<td>fine-tuned, class</td>", "<title>lvmae: "]
+    {
+        assert!(html.contains(part), "{part}");
+    }
+
     folder.refused(
         &format!("{FINETUNE} {ALL} --out whole --resume --set model.heads={{kind=\"joint\"}}"),
         &["at least 2 for a joint head"],

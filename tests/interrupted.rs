@@ -9,11 +9,14 @@ use serde_json::Value;
 use spec::{Purpose, rng_for};
 
 use crate::critics::GAN;
+use crate::finetune::{ALL, FINETUNE};
 use crate::fixture::{folder_with, pretrain, tokenizer_train};
 use crate::folder::Folder;
 use crate::killed::num_kills;
 
 const STEPS: usize = 40;
+
+const FINETUNING: &str = "fine-tuning";
 
 /// Training of one kind at toy size, with all that a resume has to bring back: moments, averaged weights, the sum of a mean
 /// loss that is not complete yet, and random numbers of every origin. An epoch is four steps long.
@@ -26,6 +29,9 @@ fn train(kind: &str, rest: &str) -> String {
         let random = r#"--set train.batch=2 --set augment.flip={kind="horizontal",probability=0.5}"#;
         let critics = if kind == "tokenizer against a discriminator" { GAN } else { "" };
         return tokenizer_train(&format!("{common} {random} {critics} {rest}"));
+    }
+    if kind == FINETUNING {
+        return format!("{FINETUNE} {ALL} {common} --set model.encoder.drop_path=0.2 {rest}");
     }
     let stores = "--clips train.h5 --tokens train.tokens.h5";
     pretrain(kind, &format!("{common} {stores} --set model.encoder.drop_path=0.2 {rest}"))
@@ -47,13 +53,22 @@ fn checkpoints(folder: &Folder, run: &str) -> BTreeSet<String> {
     entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// Weights, all checkpoints and every number that does not tell of the machine must be those of the other run.
+/// What a finished run hands on.
+fn products(kind: &str) -> &'static [&'static str] {
+    match kind {
+        FINETUNING => &["classifier.safetensors", "scores.npz", "eval_finetune.json"],
+        _ if kind.starts_with("tokenizer") => &["tokenizer.safetensors"],
+        _ => &["encoder.safetensors"],
+    }
+}
+
+/// Its products, all checkpoints and every number that does not tell of the machine must be those of the other run.
 #[track_caller]
 fn assert_same_run(folder: &Folder, kind: &str, [got, want]: [&str; 2]) {
-    let weights = if kind.starts_with("tokenizer") { "tokenizer.safetensors" } else { "encoder.safetensors" };
     let names = checkpoints(folder, want);
     assert_eq!(checkpoints(folder, got), names, "{kind}");
-    let files = names.iter().map(|name| format!("checkpoints/{name}")).chain([weights.to_owned()]);
+    let products = products(kind).iter().map(|name| (*name).to_owned());
+    let files = names.iter().map(|name| format!("checkpoints/{name}")).chain(products);
     for file in files {
         let same = folder.read(&format!("{got}/{file}")) == folder.read(&format!("{want}/{file}"));
         assert!(same, "{kind}: {file} of {got} and of {want} differ");
@@ -105,7 +120,7 @@ fn each_signal_keeps_a_checkpoint_and_a_resume_ends_as_if_nothing_had_been() {
 
 #[track_caller]
 fn kill_and_go_on(kind: &str) {
-    let folder = folder_with(&["train.h5", "train.tokens.h5"]);
+    let folder = folder_with(&["train.h5", "train.tokens.h5", "test.h5", "lvmae"]);
     let began = Instant::now();
     folder.ok(&train(kind, "--out whole"));
     let whole_time = began.elapsed();
@@ -114,6 +129,10 @@ fn kill_and_go_on(kind: &str) {
     for kill in 0..num_kills() {
         // A run that came to its end before it was killed is looked at, and another one begins.
         if folder.path("killed/end.json").exists() {
+            if kind == FINETUNING {
+                // It may have been killed in the test that follows the last step.
+                folder.ok(&train(kind, "--out killed --resume"));
+            }
             assert_same_run(&folder, kind, ["killed", "whole"]);
             std::fs::remove_dir_all(folder.path("killed")).expect("a run can be removed");
             num_runs += 1;
@@ -146,4 +165,9 @@ fn an_lvmae_run_killed_at_random_moments_ends_at_the_same_bits() {
 #[test]
 fn an_arvideo_run_killed_at_random_moments_ends_at_the_same_bits() {
     kill_and_go_on("arvideo");
+}
+
+#[test]
+fn a_fine_tuning_killed_at_random_moments_ends_at_the_same_bits_and_scores() {
+    kill_and_go_on(FINETUNING);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::fixture::SMALL;
+use crate::fixture::{SMALL, folder_with};
 use crate::folder::Folder;
 
 /// What the plan may be off by.
@@ -68,6 +68,65 @@ fn the_plan_of_next_cluster_prediction_is_within_five_percent() {
     }
 }
 
+/// The second step of a fine-tuning, when AdamW's moments are there, beside its plan.
+#[track_caller]
+fn check_finetuning(folder: &Folder, number: usize, rest: &str) {
+    let settings = format!(
+        "--preset finetune-tiny-128f --set clip.num_frames=32 --set train.batch=2 --set train.steps=2 \
+         --set train.warmup_steps=1 --set train.log_every=1 --set labels.rare_classes=\"keep\" {rest}"
+    );
+    let clips = "--from-scratch --train-clips train.h5 --test-clips test.h5";
+    folder.ok(&format!("eval finetune {settings} {clips} --out run{number}"));
+    let log = String::from_utf8(folder.read(&format!("run{number}/metrics.jsonl"))).expect("text");
+    let second: Value = serde_json::from_str(log.lines().nth(1).expect("two steps")).expect("JSON");
+    let plan: Value = serde_json::from_str(&folder.ok(&format!("plan {settings} --classes 4 --json"))).expect("JSON");
+    let [measured, planned] = [&second, &plan].map(|of| of["peak_bytes"].as_f64().expect("bytes"));
+    let off = planned / measured - 1.0;
+    assert!(off.abs() <= TOLERANCE, "{rest}: {measured} bytes planned as {planned}, {:+.1} %", 100.0 * off);
+}
+
+#[test]
+fn the_plan_of_a_fine_tuning_is_within_five_percent() {
+    let folder = folder_with(&["train.h5", "test.h5"]);
+    for (number, rest) in [
+        "",
+        "--set clip.num_frames=64 --set train.ema={kind=\"decay\",decay=0.9}",
+        "--set model.token_drop={kind=\"none\"} --set train.batch=4 --set train.accumulate=2",
+        "--set model.encoder.recompute=\"every_block\"",
+        "--set model.encoder.final_norm=\"tokens\" --set model.encoder.drop_path=0.0",
+        "--set model.pool={kind=\"class_attention\",heads=2}",
+        "--set mix.mixup_alpha=0.8",
+    ]
+    .iter()
+    .enumerate()
+    {
+        check_finetuning(&folder, number, rest);
+    }
+}
+
+#[test]
+fn a_plan_of_fine_tuning_counts_its_classifiers_and_keeps_mixed_clips_together() {
+    let folder = Folder::empty();
+    let plan = |rest: &str| -> Value {
+        serde_json::from_str(&folder.ok(&format!("plan --memory-gib 24 --json {rest}"))).expect("JSON")
+    };
+    let verbs_and_nouns = plan("--preset epic100-finetune-b --classes 97,300");
+    // ViT-B without its last norm: 12 blocks, the map of 2 x 16 x 16 x 3 values; the norm of the mean, two classifiers.
+    let encoder = 12 * (12 * 768 * 768 + 13 * 768) + 1537 * 768;
+    assert_eq!(verbs_and_nouns["num_parameters"], encoder + 2 * 768 + 769 * 397);
+    let dives = "--preset diving48-finetune-b --classes 48";
+    let clips = plan(dives)["largest_clips_at_once"].as_i64().expect("a number of clips");
+    assert!(clips > 0 && clips % 2 == 0, "{clips} clips, of which two and two are mixed");
+    for (clips, fit) in [(clips, true), (clips + 2, false)] {
+        assert_eq!(plan(&format!("{dives} --batch {clips}"))["fits"], fit, "{clips} clips");
+    }
+    let advice = plan(dives)["advice"].as_array().expect("advice").clone();
+    let sets: Vec<&str> = advice.iter().filter_map(|change| change["sets"][0].as_str()).collect();
+    assert!(sets.len() == 2 && sets[0].contains("every_block") && sets[1].starts_with("train.accumulate="), "{sets:?}");
+    folder.refused("plan --preset epic100-finetune-b --classes 97", &["1 given, for 2 classifiers of verb and noun"]);
+    folder.refused("plan --preset lvmae-b-128f --classes 97", &["--classes: lvmae-b-128f has no classifier"]);
+}
+
 #[test]
 fn memory_of_next_cluster_prediction_grows_with_its_tokens_and_not_with_their_pairs() {
     let folder = Folder::empty();
@@ -119,8 +178,10 @@ fn a_plan_names_what_fits_and_what_would_save_most() {
 
 #[test]
 fn a_preset_of_another_kind_is_refused_by_what_it_is_for() {
-    for (preset, what) in [("tokenizer-tiny", "training a tokenizer"), ("finetune-tiny-16f", "fine-tuning")] {
-        let ran = Folder::empty().run(&format!("plan --preset {preset}"));
+    for (command, preset, what) in
+        [("plan", "tokenizer-tiny", "training a tokenizer"), ("bench step", "finetune-tiny-16f", "fine-tuning")]
+    {
+        let ran = Folder::empty().run(&format!("{command} --preset {preset}"));
         assert_eq!(ran.code, Some(2));
         let said = format!("{preset} is a preset for {what}; this command takes one for pre-training");
         assert!(ran.stderr.contains(&said), "{}", ran.stderr);

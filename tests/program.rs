@@ -28,6 +28,8 @@ fn encoding_again_gives_the_same_token_store() {
     let folder = folder_with(&["train.h5", "tokenizer", "train.tokens.h5"]);
     folder.ok("tokenizer encode --tokenizer tokenizer/tokenizer.safetensors --clips train.h5 --out again.h5");
     assert!(folder.read("train.tokens.h5") == folder.read("again.h5"), "the token stores differ");
+    folder.ok("tokenizer encode --tokenizer tokenizer --clips train.h5 --out of-run.h5");
+    assert!(folder.read("train.tokens.h5") == folder.read("of-run.h5"), "a run folder is not its weights");
     let info: Value = serde_json::from_str(&folder.ok("data info again.h5 --json")).expect("JSON");
     // 8 segments of 32 / 2 x 32 / 8 x 32 / 8 tokens.
     assert_eq!((&info["num_segments"], &info["num_tokens"]), (&8.into(), &(8 * 16 * 4 * 4).into()));

@@ -84,6 +84,18 @@ fn dives_are_scored_drawn_and_reported() {
     // Without annotations of its own, a clip store's labels do.
     folder.ok("eval score --protocol plain --scores lvmae/dives_ids.txt --annotations test.h5 --out plain");
     assert_eq!(metrics(&json(&folder, "plain/score_dives.json")), metrics(&results));
+
+    // Results that lie apart from any run have a page of their own.
+    let stdout = folder.ok("report plain -o scores.html");
+    assert!(stdout.starts_with("wrote scores.html: 1 folder, "), "{stdout}");
+    let html = String::from_utf8(folder.read("scores.html")).expect("text");
+    for part in ["<h1>Test sets: plain</h1>", "75.00 (", "dives: class in rows", "class: every class"] {
+        assert!(html.contains(part), "{part}");
+    }
+    folder.ok("report lvmae plain -o both.html");
+    let html = String::from_utf8(folder.read("both.html")).expect("text");
+    assert!(html.contains("<h2>Overview</h2>") && html.contains("<h2>Test sets: plain</h2>"));
+    folder.refused("report --diff lvmae plain", &["\"plain\" is not a run folder"]);
 }
 
 #[test]
@@ -93,7 +105,7 @@ fn a_partial_evaluation_is_called_so_wherever_it_is_printed() {
     let name = folder.contents().into_keys().find(|path| path.to_string_lossy().ends_with(".bin")).expect("scores");
     let bytes = std::fs::read(&name).expect("scores");
     std::fs::write(&name, &bytes[..bytes.len() / 4 * 3]).expect("scores");
-    let score = "eval score --protocol diving48-v2 --scores lvmae/dives_ids.txt --annotations dives";
+    let score = "eval score --protocol diving48-v2 --scores lvmae/dives_ids.txt --annotations dives --clips test.h5";
     folder.refused(score, &["1 of 4 annotated clips have no scores", &ids[3], "--missing wrong"]);
     let said = "partial: 3 of 4 clips have scores; the others count as wrong";
     let stdout = folder.ok(&format!("{score} --missing wrong"));
@@ -104,6 +116,14 @@ fn a_partial_evaluation_is_called_so_wherever_it_is_printed() {
     for file in ["report.html", "lvmae/scores.md", "lvmae/score_dives_class_classes.txt"] {
         assert!(String::from_utf8(folder.read(file)).expect("text").contains(said), "{file}");
     }
+    let text = |file: &str| String::from_utf8(folder.read(file)).expect("text");
+    let (csv, svg) = (text("lvmae/score_dives_class_confusion.csv"), text("lvmae/score_dives_class_confusion.svg"));
+    assert!(csv.starts_with(&format!("\"right ({said})\",\"")), "{csv}");
+    assert!(svg.contains(">partial: 3 of 4 clips have scores</text>"), "{svg}");
+    let captions = json(&folder, "lvmae/score_dives_errors/captions.json");
+    let captions: Vec<&str> = captions.as_object().expect("captions").values().filter_map(Value::as_str).collect();
+    assert!(captions.len() == 1 && captions[0].ends_with("; of a partial evaluation"), "{captions:?}");
+    assert!(text("report.html").contains("The worst errors of dives (partial)"));
     let stdout = folder.ok(&format!("{score} --missing left-out --json"));
     let results: Value = serde_json::from_str(&stdout).expect("JSON");
     assert_eq!(metrics(&results[0])[0].1, Some(2.0 / 3.0));

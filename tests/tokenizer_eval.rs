@@ -58,7 +58,8 @@ fn all_tokens_give_the_numbers_that_reconstruct_prints() {
 #[test]
 fn results_beside_the_tokenizer_are_in_its_report() {
     let folder = folder_with(&["train.h5", "tokenizer"]);
-    let printed = folder.ok(&format!("{EVAL} --kept 0.2 --seeds 1 --limit 2 --json"));
+    let of_run = EVAL.replace("tokenizer/tokenizer.safetensors", "tokenizer");
+    let printed = folder.ok(&format!("{of_run} --kept 0.2 --seeds 1 --limit 2 --json"));
     let printed: Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!(printed, results(&folder, "tokenizer/tokenizer_eval.json"));
     assert_eq!(printed["num_clips"], 2);

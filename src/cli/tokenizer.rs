@@ -4,8 +4,8 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenizerEvalArgs {
-    /// `tokenizer.safetensors` of a run.
-    #[arg(long)]
+    /// A tokenizer's run folder, or its `tokenizer.safetensors`.
+    #[arg(long, value_name = "RUN|WEIGHTS")]
     pub(crate) tokenizer: PathBuf,
     /// Clip store, of clips that the tokenizer was not trained on. The first clip of each segment is measured.
     #[arg(long)]

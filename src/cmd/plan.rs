@@ -1,6 +1,7 @@
-//! `longvid plan`: how much memory a pre-training run will take, by its settings alone.
+//! `longvid plan`: how much memory a run of pre-training or fine-tuning will take, by its settings alone.
 
 mod fit;
+mod preset;
 
 use anyhow::Context as _;
 use nn::cost::Pass;
@@ -66,7 +67,7 @@ struct PartRow {
 
 pub(crate) fn run(args: &PlanArgs, session: &Session) -> anyhow::Result<()> {
     let candidate = Candidate::load(args, session.device)?;
-    let planned = candidate.planned(candidate.preset())?;
+    let planned = candidate.planned()?;
     let report = report(args, (&candidate, &planned), memory_bytes(session)?)?;
     if args.json {
         return Ok(say(&serde_json::to_string_pretty(&report)?)?);
@@ -112,11 +113,11 @@ fn report(args: &PlanArgs, (candidate, planned): (&Candidate, &Planned), memory_
         Pass::Backward => format!("backward, {}", step.parts[peak.part].name),
         Pass::Update => "optimizer".to_owned(),
     };
-    let clips = candidate.clips(candidate.preset())?;
+    let clips = candidate.preset().clips()?;
     Ok(Report {
         preset: args.preset.clone(),
-        says: candidate.describe()?,
-        num_frames: candidate.preset().clip.num_frames,
+        says: candidate.preset().describe()?,
+        num_frames: candidate.preset().clip().num_frames,
         clips_at_once: clips.at_once,
         accumulate: clips.accumulate,
         bf16: candidate.computing().precision == Precision::Bf16,
@@ -157,7 +158,7 @@ fn text(report: &Report) -> String {
         ("AdamW's moments", moments),
         ("averaged weights", average),
         ("constants", constants),
-        ("frames and codes", data),
+        ("frames, and codes or indices", data),
     ];
     for (name, value) in always.into_iter().filter(|(_, value)| *value > 0) {
         text.push_str(&format!("| {name} | | | | {} |\n", bytes(value)));

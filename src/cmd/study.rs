@@ -16,6 +16,7 @@ use super::stage::Stage;
 use super::training::say;
 use crate::cli::StudyArgs;
 use crate::exit::{BadInput, Interrupted};
+use crate::frozen::TOKENIZER;
 use crate::presets::{self, PretrainPreset, TokenizerPreset};
 use crate::report::study::{StudyResults, StudyRow};
 use crate::session::Session;
@@ -178,7 +179,7 @@ fn train_and_probe(
     let seeded = [format!("train.seed={seed}")];
     let place = variant.clip.iter().map(|setting| setting.replace("clip.num_frames=", "_")).collect::<String>();
     let tokenizer = args.out.join(format!("tokenizer{place}.seed{seed}"));
-    let (weights, tokens) = (tokenizer.join("tokenizer.safetensors"), tokenizer.join("train.tokens.h5"));
+    let (weights, tokens) = (tokenizer.join(TOKENIZER), tokenizer.join("train.tokens.h5"));
     let command = "tokenizer train --preset {} --clips {} --out {}";
     let stage = Stage::new(command, &[Path::new(&args.tokenizer_preset), &clips.train, &tokenizer], &weights);
     run_stage(&stage.set(&args.tokenizer_sets).set(&variant.clip).set(&seeded), session)?;

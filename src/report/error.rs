@@ -4,9 +4,10 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ReportError {
-    /// The folder lacks the file that every run starts with.
+    /// The folder lacks the file that every run starts with, and results of `eval score` where these will do.
     #[error(
-        "{path:?} is not a run folder: it has no run.json; give the folder that `tokenizer train` or `pretrain` wrote"
+        "{path:?} is not a run folder: it has no run.json; give the folder that `tokenizer train`, `pretrain` or `eval finetune` \
+         wrote, or for a page that of `eval score` (score_*.json). `study` and `bench memory` leave their own .md and .svg"
     )]
     NotARun {
         /// The folder as given.

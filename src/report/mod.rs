@@ -37,7 +37,7 @@ use std::time::SystemTime;
 pub(crate) use diff::diff;
 pub(crate) use error::ReportError;
 use page::Page;
-pub(crate) use runs::{RunFolder, errors_folder};
+pub(crate) use runs::{RunFolder, errors_folder, read_scored};
 use units::{Unit, readable_time};
 
 /// A page about the runs: what they have, then versions and commands. Sections, and the facts at its head (date, machine,

@@ -108,12 +108,7 @@ impl RunFolder {
         for file in files(path, "eval_", ".json")? {
             probes.extend(json::<Probe>(&file)?);
         }
-        let mut scored = Vec::new();
-        for file in files(path, "score_", ".json")? {
-            if let Some(set) = json::<Scored>(&file)? {
-                scored.push((set, Pictures::read(&errors_folder(&file), &mut notes)?));
-            }
-        }
+        let scored = read_scored(path, &mut notes)?;
         let memory = json(&path.join("memory.json"))?.unwrap_or_default();
         let kept = json(&path.join("tokenizer_eval.json"))?;
         let path = path.to_owned();
@@ -146,6 +141,20 @@ impl RunFolder {
         }
         secs
     }
+}
+
+/// `score_*.json` of a folder in order of their names, each with the pictures of `score_*_errors/`.
+///
+/// # Errors
+/// [`ReportError::Read`], [`ReportError::Json`].
+pub(crate) fn read_scored(folder: &Path, notes: &mut Vec<String>) -> Result<Vec<(Scored, Pictures)>, ReportError> {
+    let mut scored = Vec::new();
+    for file in files(folder, "score_", ".json")? {
+        if let Some(set) = json::<Scored>(&file)? {
+            scored.push((set, Pictures::read(&errors_folder(&file), notes)?));
+        }
+    }
+    Ok(scored)
 }
 
 /// Where the pictures of the worst errors of a `score_*.json` lie.

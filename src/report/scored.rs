@@ -20,6 +20,18 @@ pub(crate) struct Scored {
     pub(crate) evaluation: Evaluation,
 }
 
+impl Scored {
+    /// What stands behind its name where numbers of it are shown: nothing, or that they are partial.
+    fn mark(&self) -> &'static str {
+        if self.evaluation.partial.is_some() { " (partial)" } else { "" }
+    }
+
+    /// The confusions in one of its label spaces.
+    pub(crate) fn confusion_chart(&self, space: &SpaceAnswers) -> ConfusionChart {
+        ConfusionChart::of(space, &self.name, self.evaluation.partial.as_deref())
+    }
+}
+
 /// A column of a table: one set of scores, one way of averaging its views; or several of them.
 struct Column<'a> {
     title: String,
@@ -75,15 +87,14 @@ fn rows(group: &[&Scored]) -> (Vec<String>, Vec<Vec<String>>) {
 }
 
 fn columns<'a>(group: &[&'a Scored]) -> Vec<Column<'a>> {
-    let partial =
-        |sets: &[&Scored]| if sets.iter().any(|s| s.evaluation.partial.is_some()) { " (partial)" } else { "" };
+    let partial = |sets: &[&Scored]| sets.iter().map(|set| set.mark()).max().unwrap_or_default();
     let way = |averaging: Option<Averaging>| match averaging {
         None => "",
         Some(Averaging::Probabilities) => ", mean of probabilities",
         Some(Averaging::Logits) => ", mean of logits",
     };
     let of_set = |set: &&'a Scored| {
-        let title = |outcome: &Outcome| format!("{}{}{}", set.name, way(outcome.averaging), partial(&[set]));
+        let title = |outcome: &Outcome| format!("{}{}{}", set.name, way(outcome.averaging), set.mark());
         let column = |outcome: &'a Outcome| Column { title: title(outcome), metrics: vec![&outcome.metrics] };
         set.evaluation.outcomes.iter().map(column).collect::<Vec<_>>()
     };
@@ -151,10 +162,10 @@ fn notes(group: &[&Scored]) -> Vec<String> {
     notes
 }
 
-/// A section about the results of one run: numbers, classes, confusions, worst errors.
+/// A section about the results in one folder: numbers, classes, confusions, worst errors.
 ///
 /// * `errors` - pictures of the worst errors of each set
-pub(super) fn section(run: &str, sets: &[(Scored, Pictures)]) -> Section {
+pub(crate) fn section(run: &str, sets: &[(Scored, Pictures)]) -> Section {
     let intro =
         "Scores against the annotations, by the protocol's own rules. A share is always of all clips of its subset.";
     let mut section = Section::new(&format!("Test sets: {run}"), intro);
@@ -174,15 +185,15 @@ pub(super) fn section(run: &str, sets: &[(Scored, Pictures)]) -> Section {
         section.blocks.extend([Block::Table(table), Block::Text(notes.join(" "))]);
     }
     for (set, errors) in sets {
-        let partial = if set.evaluation.partial.is_some() { " (partial)" } else { "" };
+        let partial = set.mark();
         section.blocks.push(Block::Heading(format!("{}{partial}", set.name)));
         for space in &set.evaluation.spaces {
-            section.blocks.push(Block::Charts(vec![ConfusionChart::of(space, &set.name).draw()]));
+            section.blocks.push(Block::Charts(vec![set.confusion_chart(space).draw()]));
             let summary = format!("{}: every class{partial}", space.name);
             section.blocks.push(Block::Fold { summary, text: class_table(space) });
         }
         if !errors.undated.is_empty() {
-            let summary = format!("The worst errors of {}", set.name);
+            let summary = format!("The worst errors of {}{partial}", set.name);
             section.blocks.push(Block::FoldedPictures { summary, figures: errors.undated.clone() });
         }
     }

@@ -28,9 +28,11 @@
 //! here. Gradients of weights grow as the kept shrinks: those of a part are there once it is through, all of them from the
 //! second micro-batch on, where they are added to. The optimizer works in place.
 
+mod classifier;
 mod cross;
 mod parts;
 
+pub use classifier::{classifiers, features};
 pub use cross::{Reading, cross_block};
 pub use parts::{Comparing, block, bridge, loss, stack};
 use torch_ext::Precision;

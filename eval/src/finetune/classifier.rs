@@ -54,7 +54,7 @@ impl ClassifierConfig {
         }
     }
 
-    fn class_attention(&self, heads: i64) -> StackConfig {
+    pub(super) fn class_attention(&self, heads: i64) -> StackConfig {
         StackConfig { width: self.encoder.width, depth: 1, heads }
     }
 }

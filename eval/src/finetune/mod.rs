@@ -11,6 +11,7 @@
 //! loader's.
 
 mod classifier;
+mod cost;
 mod heads;
 mod token_drop;
 

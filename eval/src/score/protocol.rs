@@ -43,14 +43,6 @@ impl Protocol {
         }
     }
 
-    /// Clips x crops that each segment is seen in where nothing else is asked for. One clip from the middle and its centre
-    /// crop: LVMAE's test on both data sets.
-    pub fn default_views(self) -> &'static str {
-        match self {
-            Protocol::Diving48V2 | Protocol::Epic100 | Protocol::Plain => "1x1",
-        }
-    }
-
     pub(super) fn ties(self) -> Ties {
         match self {
             Protocol::Epic100 => Ties::Higher,

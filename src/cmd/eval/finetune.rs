@@ -42,7 +42,7 @@ pub(crate) fn run(args: &FinetuneArgs, session: &Session) -> anyhow::Result<()> 
     let setup = Setup::check(&preset)?;
     if args.dry_run {
         say(config_toml.trim_end())?;
-        return Ok(say(&format!("# {}", setup.describe()))?);
+        return Ok(say(&format!("# {}", setup.preset.describe(setup.geometry.grid())))?);
     }
     let sides = Sides::open(args, &preset)?;
     let split = setup.plan.split(session.ranks()?.num_ranks())?;
@@ -86,13 +86,6 @@ impl Setup {
         }
         let (geometry, augment) = (preset.clip.check()?, preset.augment.check()?);
         Ok(Setup { preset: preset.clone(), geometry, augment, plan: preset.train.check()? })
-    }
-
-    fn describe(&self) -> String {
-        let (grid, drop) = (self.geometry.grid(), self.preset.model.token_drop);
-        let seen = drop.visible(grid, &mut rng_for(0, 0, 0, spec::Purpose::EncoderMask)).len();
-        let spaces = self.preset.labels.spaces.join(" and ");
-        format!("{} tokens, of which training sees {seen}; learned: {spaces}", grid.num_tokens())
     }
 
     fn build(&self, heads: &Heads, device: Device) -> anyhow::Result<(VarStore, Classifier)> {
@@ -197,8 +190,7 @@ fn finetune(
 #[derive(Clone, Copy, Debug)]
 struct Recipe {
     mix: MixConfig,
-    /// Neighbouring clips that are mixed with each other: two segments' with their repeats. So a step is the same however it
-    /// is split.
+    /// [`FinetunePreset::clips_mixed_together`]: so a step is the same however it is split.
     mixed_together: usize,
     token_drop: TokenDrop,
     geometry: ClipGeometry,
@@ -210,9 +202,8 @@ impl Recipe {
     /// [`BadInput`] where clips are mixed and a micro-batch is no whole number of pairs.
     fn of(setup: &Setup, split: BatchSplit) -> Result<Self, BadInput> {
         let (mix, token_drop) = (setup.preset.mix, setup.preset.model.token_drop);
-        let mixed_together = 2 * setup.augment.repeats() as usize;
-        let is_mixed = mix.probability > 0.0 && (mix.mixup_alpha > 0.0 || mix.cutmix_alpha > 0.0);
-        if is_mixed && !split.num_clips.is_multiple_of(mixed_together) {
+        let mixed_together = setup.preset.clips_mixed_together();
+        if !split.num_clips.is_multiple_of(mixed_together) {
             return Err(BadInput(format!(
                 "clips are mixed in groups of {mixed_together}, but {split}: change train.batch or train.accumulate, or set \
                  mix.probability=0"

@@ -18,7 +18,6 @@ use crate::pictures::Strip;
 use crate::report::errors_folder;
 use crate::report::picture::Picture;
 use crate::report::scored::{Scored, class_table, markdown};
-use crate::report::svg::ConfusionChart;
 use crate::session::Session;
 use crate::{scores, truth};
 
@@ -108,9 +107,10 @@ fn write(folder: &Path, results: &Scored) -> anyhow::Result<()> {
     write_text(&path, &serde_json::to_string_pretty(results)?)?;
     for space in &results.evaluation.spaces {
         let beside = |ending: &str| path.with_file_name(format!("score_{}_{}_{ending}", results.name, space.name));
-        write_text(&beside("confusion.csv"), &confusion_csv(space))?;
-        write_text(&beside("confusion.svg"), &ConfusionChart::of(space, &results.name).draw().standalone())?;
-        let partial = results.evaluation.partial.as_ref().map(|partial| format!("{partial}\n")).unwrap_or_default();
+        let partial = results.evaluation.partial.as_deref();
+        write_text(&beside("confusion.csv"), &confusion_csv(space, partial))?;
+        write_text(&beside("confusion.svg"), &results.confusion_chart(space).draw().standalone())?;
+        let partial = partial.map(|partial| format!("{partial}\n")).unwrap_or_default();
         write_text(&beside("classes.txt"), &format!("{partial}{}", class_table(space)))?;
     }
     Ok(())
@@ -124,14 +124,14 @@ fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {path:?}"))
 }
 
-/// A row for each right class, a column for each answer; classes that have clips or were answered.
-fn confusion_csv(space: &SpaceAnswers) -> String {
+/// A row for each right class, a column for each answer; classes that have clips or were answered. The first column's name
+/// says what makes the evaluation partial: another line would be no row of the table.
+fn confusion_csv(space: &SpaceAnswers, partial: Option<&str>) -> String {
     let labels = space.seen();
-    let name = |label: &usize| {
-        let name = space.classes.get(*label).map_or("", String::as_str);
-        format!("\"{}\"", name.replace('"', "\"\""))
-    };
-    let header: Vec<String> = std::iter::once("right".to_owned()).chain(labels.iter().map(name)).collect();
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let name = |label: &usize| quoted(space.classes.get(*label).map_or("", String::as_str));
+    let corner = partial.map_or("right".to_owned(), |partial| quoted(&format!("right ({partial})")));
+    let header: Vec<String> = std::iter::once(corner).chain(labels.iter().map(name)).collect();
     let cells: BTreeMap<(usize, usize), usize> =
         space.confusion.iter().map(|(label, answered, count)| ((*label, *answered), *count)).collect();
     let mut text = header.join(",") + "\n";
@@ -149,6 +149,7 @@ fn draw_errors(folder: &Path, results: &Scored, store: &Arc<ClipStore>, session:
     let pictures = errors_folder(&results_file(folder, results));
     std::fs::create_dir_all(&pictures).with_context(|| format!("cannot create {pictures:?}"))?;
     let mut album = Album::open(&pictures)?;
+    let partial = if results.evaluation.partial.is_some() { "; of a partial evaluation" } else { "" };
     for space in &results.evaluation.spaces {
         for (place, worst) in space.worst.iter().take(NUM_DRAWN).enumerate() {
             if session.interrupted() {
@@ -156,7 +157,7 @@ fn draw_errors(folder: &Path, results: &Scored, store: &Arc<ClipStore>, session:
             }
             let class = |label: usize| space.classes.get(label).map_or("", String::as_str);
             let caption = format!(
-                "{}: {} answered as {}, which it took to be {:.1} times as likely",
+                "{}: {} answered as {}, which it took to be {:.1} times as likely{partial}",
                 worst.id,
                 class(worst.label),
                 class(worst.answered),

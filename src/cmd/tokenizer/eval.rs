@@ -22,10 +22,11 @@ use crate::cli::TokenizerEvalArgs;
 use crate::clips;
 use crate::cmd::training::say;
 use crate::exit::{BadInput, Interrupted};
-use crate::frozen::Frozen;
+use crate::frozen::{Frozen, TOKENIZER};
 use crate::progress::Progress;
 use crate::report::kept::{CodeUse, FailedClip, KeptResults};
 use crate::session::Session;
+use crate::weights::in_folder;
 
 /// Seed of the bootstrap; the random selection draws by 0, 1, 2 ...
 const SEED: u64 = 0;
@@ -54,7 +55,8 @@ pub(crate) fn eval(args: &TokenizerEvalArgs, session: &Session) -> anyhow::Resul
     };
     run.measure(&segments)?;
     let results = run.results(args)?;
-    let folder = args.out.clone().unwrap_or_else(|| args.tokenizer.parent().map_or_else(PathBuf::new, Path::to_owned));
+    let weights = in_folder(&args.tokenizer, TOKENIZER);
+    let folder = args.out.clone().unwrap_or_else(|| weights.parent().map_or_else(PathBuf::new, Path::to_owned));
     write(&folder, &results)?;
     match args.json {
         true => say(&serde_json::to_string_pretty(&results)?)?,

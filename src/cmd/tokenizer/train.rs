@@ -21,6 +21,7 @@ use crate::cmd::training::{Job, Room, say, with_remedy};
 use crate::curriculum::FrameCounts;
 use crate::exit::BadInput;
 use crate::feed::ClipFeed;
+use crate::frozen::TOKENIZER;
 use crate::presets::{self, TokenizerPreset};
 use crate::report::picture::Picture;
 use crate::session::Session;
@@ -128,7 +129,7 @@ fn train_tokenizer(
     if !ranks.is_first() {
         return Ok(());
     }
-    let weights = args.run.out.join("tokenizer.safetensors");
+    let weights = args.run.out.join(TOKENIZER);
     ::train::weights::save(&weights, "tokenizer", config_toml, &plan.model_of(&vs))?;
     Ok(say(&format!("wrote {}", weights.display()))?)
 }

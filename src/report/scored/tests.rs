@@ -66,7 +66,7 @@ fn the_classes_are_listed_with_what_they_are_mistaken_for() {
 #[test]
 fn a_confusion_has_a_cell_for_each_pair_that_occurs() {
     let set = scored("a", [true, false, true], 1);
-    let svg = ConfusionChart::of(&set.evaluation.spaces[0], "a").draw().inline();
+    let svg = set.confusion_chart(&set.evaluation.spaces[0]).draw().inline();
     assert_eq!(svg.matches("<rect").count(), 2);
     // Two of the three clips of the first class: opacity 0.1 + 0.9 * 2 / 3.
     assert!(
@@ -74,4 +74,6 @@ fn a_confusion_has_a_cell_for_each_pair_that_occurs() {
         "{svg}"
     );
     assert!(svg.contains("class=\"f1\" fill-opacity=\"0.400\"><title>&lt;dive&gt; answered as jump: 1"), "{svg}");
+    assert!(svg.contains(">partial: 3 of 4 clips have scores</text>"), "{svg}");
+    assert!(svg.contains(">the others count as wrong</text>"), "{svg}");
 }

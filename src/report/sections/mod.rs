@@ -91,8 +91,8 @@ fn overview(all: &[Named<'_>]) -> Section {
     });
     row("training time", &|run| Some(Unit::Secs.text(run.train_secs())));
     row("last loss", &|run| run.steps.iter().rev().find_map(logged("loss")).map(|v| Unit::Plain.text(v)));
-    for probe in probes::names(all) {
-        row(&format!("{probe} probe"), &|run| probes::best(run, probe));
+    for classifier in probes::names(all) {
+        row(&classifier, &|run| probes::best(run, &classifier));
     }
     row("time per step", &|run| median(&run.steps, logged("step_secs")).map(|v| Unit::Secs.text(v)));
     row("frames per second", &|run| median(&run.steps, logged("frames_per_sec")).map(|v| Unit::Plain.text(v)));
@@ -107,7 +107,7 @@ fn overview(all: &[Named<'_>]) -> Section {
     row("longvid", &|run| Some(run.record.version.clone()));
     row("commit", &origin("commit"));
     let intro = "Time per step, speed and waiting are medians over the log; peak memory is the highest that was logged; \
-                 probes give the highest accuracy of a trained encoder.";
+                 accuracies are the highest of a trained encoder.";
     let mut section = Section::new("Overview", intro).with(Block::Table(table));
     let notes: Vec<String> = all.iter().flat_map(|n| n.run.notes.iter().cloned()).collect();
     if !notes.is_empty() {

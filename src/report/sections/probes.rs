@@ -9,7 +9,7 @@ use crate::report::svg::{Axis, Bar, BarChart, Drawing, Scale};
 use crate::report::units::Unit;
 
 const COLUMNS: [(&str, Align); 10] = [
-    ("probe", Align::Left),
+    ("classifier", Align::Left),
     ("encoder", Align::Left),
     ("accuracy", Align::Right),
     ("low", Align::Right),
@@ -21,6 +21,9 @@ const COLUMNS: [(&str, Align); 10] = [
     ("seed", Align::Right),
 ];
 
+/// What a result file of fine-tuned classifiers says in place of a probe.
+const FINETUNED: &str = "finetune";
+
 /// What result files call the encoder that was not trained.
 const RANDOM: &str = "random weights";
 
@@ -30,50 +33,59 @@ struct Entry<'a> {
     row: &'a ResultRow,
 }
 
-/// Accuracy of frozen encoders: one bar per encoder over all runs, one table row per result.
+/// Accuracy of encoders under a probe, or fine-tuned: one bar per encoder over all runs, one table row per result.
 pub(super) fn section(all: &[Named<'_>]) -> Option<Section> {
     let several = all.iter().filter(|n| !n.run.probes.is_empty()).count() > 1;
-    let mut by_probe: BTreeMap<&str, Vec<Entry<'_>>> = BTreeMap::new();
+    let mut by_classifier: BTreeMap<String, Vec<Entry<'_>>> = BTreeMap::new();
     for n in all {
-        for (probe, row) in n.run.probes.iter().flat_map(|p| p.rows.iter().map(move |row| (&p.probe, row))) {
+        for (classifier, row) in rows(n.run) {
             let encoder = if several { format!("{} ({})", row.encoder, n.name) } else { row.encoder.clone() };
-            by_probe.entry(probe).or_default().push(Entry { encoder, row });
+            by_classifier.entry(classifier).or_default().push(Entry { encoder, row });
         }
     }
-    if by_probe.is_empty() {
+    if by_classifier.is_empty() {
         return None;
     }
-    let encoders = distinct(by_probe.values().flatten());
-    let charts = by_probe.iter().map(|(probe, entries)| accuracy_bars(probe, entries, &encoders)).collect();
+    let encoders = distinct(by_classifier.values().flatten());
+    let charts = by_classifier.iter().map(|(name, entries)| accuracy_bars(name, entries, &encoders)).collect();
     let mut table = Table::new(&COLUMNS);
-    for (probe, Entry { encoder, row }) in by_probe.iter().flat_map(|(p, entries)| entries.iter().map(move |e| (p, e)))
-    {
-        let mut cells = vec![(*probe).to_owned(), encoder.clone()];
+    let lines = by_classifier.iter().flat_map(|(name, entries)| entries.iter().map(move |entry| (name, entry)));
+    for (classifier, Entry { encoder, row }) in lines {
+        let mut cells = vec![classifier.clone(), encoder.clone()];
         cells.extend([row.accuracy, row.low, row.high, row.chance].map(|share| Unit::Share.text(share)));
         cells.extend([row.num_train, row.num_test, row.num_failed, row.seed as usize].map(|n| n.to_string()));
         table.push(cells);
     }
-    let intro = "How well the classes can be read off a frozen encoder. Bars are means over seeds, whiskers reach from \
+    let intro = "How well the classes can be read off an encoder: frozen under a probe, or fine-tuned. Bars are means over seeds, whiskers reach from \
                  the lowest to the highest end of their intervals, the dashed line is chance.";
-    Some(Section::new("Probes", intro).with(Block::Charts(charts)).with(Block::Table(table)))
+    Some(Section::new("Accuracy", intro).with(Block::Charts(charts)).with(Block::Table(table)))
 }
 
-/// The probes that any run has results of, in order of name.
-pub(super) fn names<'a>(all: &[Named<'a>]) -> BTreeSet<&'a str> {
-    all.iter().flat_map(|n| &n.run.probes).map(|probe| probe.probe.as_str()).collect()
+/// All results of a run, each with what is compared under one name: the probe, or what a fine-tuned classifier tells apart
+/// and how its views were averaged.
+fn rows(run: &RunFolder) -> impl Iterator<Item = (String, &ResultRow)> {
+    let name = |probe: &str, row: &ResultRow| match probe {
+        FINETUNED => row.probe.clone(),
+        _ => format!("{probe} probe"),
+    };
+    run.probes.iter().flat_map(move |probe| probe.rows.iter().map(move |row| (name(&probe.probe, row), row)))
+}
+
+/// What any run has results under, in order of name.
+pub(super) fn names(all: &[Named<'_>]) -> BTreeSet<String> {
+    all.iter().flat_map(|n| rows(n.run)).map(|(classifier, _)| classifier).collect()
 }
 
 /// The highest accuracy of a trained encoder of this run, with its interval.
-pub(super) fn best(run: &RunFolder, probe: &str) -> Option<String> {
-    let rows = run.probes.iter().filter(|p| p.probe == probe).flat_map(|p| &p.rows);
-    let trained = rows.filter(|row| row.encoder != RANDOM);
-    let best = trained.max_by(|a, b| a.accuracy.total_cmp(&b.accuracy))?;
+pub(super) fn best(run: &RunFolder, classifier: &str) -> Option<String> {
+    let trained = rows(run).filter(|(name, row)| name == classifier && row.encoder != RANDOM);
+    let (_, best) = trained.max_by(|(_, a), (_, b)| a.accuracy.total_cmp(&b.accuracy))?;
     let [accuracy, low, high] = [best.accuracy, best.low, best.high].map(|share| Unit::Share.text(share));
     Some(format!("{accuracy} ({low} to {high})"))
 }
 
 /// One bar per encoder, in the colour that its place among all `encoders` gives it.
-fn accuracy_bars(probe: &str, entries: &[Entry<'_>], encoders: &[&str]) -> Drawing {
+fn accuracy_bars(title: &str, entries: &[Entry<'_>], encoders: &[&str]) -> Drawing {
     let bar = |(colour, name): (usize, &&str)| {
         let rows: Vec<&ResultRow> = entries.iter().filter(|e| e.encoder == **name).map(|e| e.row).collect();
         let mean = |value: fn(&ResultRow) -> f64| rows.iter().map(|r| value(r)).sum::<f64>() / rows.len() as f64;
@@ -84,7 +96,7 @@ fn accuracy_bars(probe: &str, entries: &[Entry<'_>], encoders: &[&str]) -> Drawi
     };
     let bars = encoders.iter().enumerate().filter_map(bar).collect();
     let axis = Axis::new("accuracy (dashed: chance)", Scale::FromZero, Unit::Share);
-    BarChart { title: format!("{probe} probe"), axis, bars }.draw()
+    BarChart { title: title.to_owned(), axis, bars }.draw()
 }
 
 /// The encoders in the order in which they first appear.

@@ -11,16 +11,20 @@ pub(crate) struct ConfusionChart {
     classes: Vec<String>,
     /// Row, column, clips, and their share of the row.
     cells: Vec<(usize, usize, usize, f64)>,
+    /// Lines below: what makes the evaluation partial.
+    notes: Vec<String>,
 }
 
 /// Up to so many classes are named at the rows.
 const MAX_NAMED: usize = 24;
 const NAMES_WIDTH: f64 = 130.0;
 const TOP: f64 = 30.0;
+const NOTE_HEIGHT: f64 = 18.0;
 
 impl ConfusionChart {
     /// * `of` - what the scores are called
-    pub(crate) fn of(space: &SpaceAnswers, of: &str) -> Self {
+    /// * `partial` - what makes the evaluation partial, if it is
+    pub(crate) fn of(space: &SpaceAnswers, of: &str, partial: Option<&str>) -> Self {
         let labels = space.seen();
         let place = |label: &usize| labels.binary_search(label).unwrap_or(0);
         let in_row = |row: usize| space.confusion.iter().filter(|(label, ..)| *label == row).map(|(.., n)| n).sum();
@@ -33,6 +37,8 @@ impl ConfusionChart {
             title: format!("{of}: {} in rows, answers in columns", space.name),
             classes: labels.iter().map(name).collect(),
             cells: space.confusion.iter().map(cell).collect(),
+            // A whole sentence is wider than the drawing.
+            notes: partial.iter().flat_map(|partial| partial.split("; ")).map(str::to_owned).collect(),
         }
     }
 
@@ -62,7 +68,12 @@ impl ConfusionChart {
         }
         let corners = [(left, TOP), (left + size, TOP), (left + size, TOP + size), (left, TOP + size), (left, TOP)];
         corners.windows(2).for_each(|ends| drawing.line(ends[0], ends[1], "axis"));
-        drawing.height = TOP + size + 4.0;
+        let bottom = TOP + size;
+        for (line, note) in self.notes.iter().enumerate() {
+            let y = bottom + (line + 1) as f64 * NOTE_HEIGHT;
+            drawing.text((0.0, y), "small", Anchor::Start, &fitted(note, 12.0, WIDTH));
+        }
+        drawing.height = bottom + self.notes.len() as f64 * NOTE_HEIGHT + 4.0;
         drawing
     }
 }
