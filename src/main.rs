@@ -26,6 +26,7 @@ mod submission;
 mod targets;
 mod truth;
 mod weights;
+mod whole;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

@@ -222,3 +222,21 @@ fn a_step_is_measured_against_the_machines_own_products() {
     assert!((number("share_of_gemm") / (rate / number("gemm_flops_per_sec")) - 1.0).abs() < 1e-9);
     assert!(number("lowest_secs") <= number("step_secs") && number("step_secs") <= number("highest_secs"));
 }
+
+#[test]
+fn a_plan_with_a_rate_says_how_long_the_training_takes() {
+    let folder = Folder::empty();
+    let plan =
+        "plan --preset lvmae-tiny-128f --set train.steps=720 --set train.batch=4 --set train.accumulate=2 --json";
+    let read = |rest: &str| -> Value { serde_json::from_str(&folder.ok(&format!("{plan} {rest}"))).expect("a plan") };
+    let (plain, timed) = (read(""), read("--rate 0.5"));
+    assert!(plain["training_secs"].is_null());
+    let once: Value = read("--set train.steps=1 --set train.warmup_steps=0 --batch 1");
+    let clip_flops = once["step_flops"].as_f64().expect("operations");
+    // Two micro-batches of two clips are four times one clip, and 720 steps of them at half a teraflop per second:
+    let secs = 720.0 * 4.0 * clip_flops / 0.5e12;
+    let said = timed["training_secs"].as_f64().expect("seconds");
+    assert!((said / secs - 1.0).abs() < 1e-9, "{said} s, expected {secs}");
+    assert!(folder.ok("plan --preset lvmae-tiny-128f --rate 0.5").contains(" hours at that rate"));
+    folder.refused("plan --preset lvmae-tiny-128f --rate 0", &["--rate 0 must be above 0"]);
+}

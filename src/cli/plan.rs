@@ -15,6 +15,10 @@ pub(crate) struct PlanArgs {
     /// an encoder).
     #[arg(long, value_delimiter = ',', value_name = "N,..", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) classes: Vec<i64>,
+    /// Rate of matrix products that training reaches on the device, 10^12 per second (`bench step` measures it): tells how long
+    /// the training takes.
+    #[arg(long, value_name = "TFLOP/S")]
+    pub(crate) rate: Option<f64>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

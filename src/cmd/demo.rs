@@ -14,6 +14,7 @@ use crate::report::page::{Align, Block, Section, Table};
 use crate::report::units::Unit;
 use crate::report::{RunFolder, build_page};
 use crate::session::Session;
+use crate::whole;
 
 /// Frames are stored at the size that the tiny presets use.
 const SHORT_SIDE: &str = "64";
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &DemoArgs, session: &Session) -> anyhow::Result<()> {
         table.push(vec![stage.command(), took]);
     }
     let page = at("report.html");
-    std::fs::write(&page, html(args, table)?).with_context(|| format!("cannot write {page:?}"))?;
+    whole::write(&page, html(args, table)?)?;
     Ok(say(&format!("\nopen {}", page.display()))?)
 }
 

@@ -12,11 +12,13 @@ use torch_ext::{Precision, memory};
 use self::fit::{Advice, Candidate};
 use super::training::say;
 use crate::cli::PlanArgs;
+use crate::exit::BadInput;
 use crate::planned::{Base, Planned};
 use crate::report::units::Unit;
 use crate::session::Session;
 
 const GIB: f64 = (1u64 << 30) as f64;
+const TERA: f64 = 1e12;
 
 /// Share of what is available that tensors may take: as in a run.
 const MEMORY_SHARE: f64 = 0.95;
@@ -32,6 +34,12 @@ struct Report {
     accumulate: i64,
     bf16: bool,
     num_parameters: i64,
+    /// Steps of the whole training.
+    num_steps: u64,
+    /// Multiplications and additions of matrix products in a step; see [`nn::cost::StepCost::flops`].
+    step_flops: i64,
+    /// What all steps take at the rate that was given, where one was.
+    training_secs: Option<f64>,
     base: Base,
     /// In the order of the forward pass.
     parts: Vec<PartRow>,
@@ -114,6 +122,8 @@ fn report(args: &PlanArgs, (candidate, planned): (&Candidate, &Planned), memory_
         Pass::Update => "optimizer".to_owned(),
     };
     let clips = candidate.preset().clips()?;
+    let num_steps = candidate.preset().train_plan()?.steps();
+    let step_flops = clips.accumulate * step.flops();
     Ok(Report {
         preset: args.preset.clone(),
         says: candidate.preset().describe()?,
@@ -122,6 +132,9 @@ fn report(args: &PlanArgs, (candidate, planned): (&Candidate, &Planned), memory_
         accumulate: clips.accumulate,
         bf16: candidate.computing().precision == Precision::Bf16,
         num_parameters: step.num_parameters,
+        num_steps,
+        step_flops,
+        training_secs: rate(args)?.map(|rate| num_steps as f64 * step_flops as f64 / rate),
         base,
         parts: step.parts.iter().map(row).collect(),
         peak_at,
@@ -135,6 +148,14 @@ fn report(args: &PlanArgs, (candidate, planned): (&Candidate, &Planned), memory_
         largest_clips_at_once: candidate.largest_clips_at_once(memory_bytes),
         advice: candidate.advice(args, memory_bytes)?,
     })
+}
+
+/// The rate that was given, products per second.
+fn rate(args: &PlanArgs) -> Result<Option<f64>, BadInput> {
+    match args.rate {
+        Some(rate) if !(rate.is_finite() && rate > 0.0) => Err(BadInput(format!("--rate {rate} must be above 0"))),
+        rate => Ok(rate.map(|rate| rate * TERA)),
+    }
 }
 
 fn bytes(value: i64) -> String {
@@ -175,8 +196,19 @@ fn text(report: &Report) -> String {
         "A checkpoint copies {} into the process' memory, beside the tensors.\n",
         bytes(report.checkpoint_bytes)
     ));
+    text.push_str(&time(report));
     text.push_str(&verdict(report));
     text
+}
+
+fn time(report: &Report) -> String {
+    let (steps, step) = (report.num_steps, report.step_flops as f64 / TERA);
+    match report.training_secs {
+        Some(secs) => format!("{steps} steps of {step:.3} TFLOP take {:.1} hours at that rate.\n", secs / 3600.0),
+        None => format!(
+            "{steps} steps of {step:.3} TFLOP; `--rate` with what `bench step` measures tells how long they take.\n"
+        ),
+    }
 }
 
 fn verdict(report: &Report) -> String {

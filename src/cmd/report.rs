@@ -4,12 +4,11 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use crate::cli::ReportArgs;
 use crate::report::page::Section;
 use crate::report::units::Unit;
 use crate::report::{RunFolder, build_page, diff, read_scored, scored};
+use crate::whole;
 
 /// Reads the folders and writes the page, or the difference. What was missing or damaged in them is said on stderr as well
 /// as on the page. A difference is no error.
@@ -59,7 +58,7 @@ fn write_page(runs: &[RunFolder], tests: Vec<Section>, out: &Path) -> anyhow::Re
     let mut page = build_page(&title, runs);
     page.sections.extend(tests);
     let html = page.html();
-    std::fs::write(out, &html).with_context(|| format!("cannot write {out:?}"))?;
+    whole::write(out, &html)?;
     writeln!(std::io::stdout(), "wrote {}: {count}, {}", out.display(), Unit::Bytes.text(html.len() as f64))?;
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::frozen::TOKENIZER;
 use crate::presets::{self, PretrainPreset, TokenizerPreset};
 use crate::report::study::{StudyResults, StudyRow};
 use crate::session::Session;
+use crate::whole;
 
 /// The masked family at tiny size.
 const LVMAE: &str = "lvmae-tiny-128f";
@@ -220,8 +221,7 @@ fn write(out: &Path, results: &StudyResults) -> anyhow::Result<()> {
     for (name, text) in
         [("study.json", json), ("study.md", results.markdown()), ("study.svg", results.chart().standalone())]
     {
-        let path = out.join(name);
-        std::fs::write(&path, text).with_context(|| format!("cannot write {path:?}"))?;
+        whole::write(&out.join(name), text)?;
     }
     Ok(())
 }

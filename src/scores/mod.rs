@@ -4,12 +4,13 @@ mod npz;
 mod raw;
 mod tensors;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use eval::{ScoreHeader, ScoreTable};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::BadInput;
+use crate::whole;
 
 /// What `format` of a header says.
 const FORMAT: &str = "longvid scores";
@@ -149,17 +150,12 @@ impl Parts {
     }
 }
 
-/// `NAME.tmp`, until the file is whole.
-fn whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    use anyhow::Context as _;
+/// Never over another file.
+fn write_new(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if path.exists() {
         return Err(wrong(path, "already exists; remove it or choose another name"));
     }
-    let mut tmp = path.as_os_str().to_owned();
-    tmp.push(".tmp");
-    let tmp = PathBuf::from(tmp);
-    let written = std::fs::write(&tmp, bytes).and_then(|()| std::fs::rename(&tmp, path));
-    written.with_context(|| format!("cannot write {path:?}"))
+    whole::write(path, bytes)
 }
 
 #[cfg(test)]

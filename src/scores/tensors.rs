@@ -5,7 +5,7 @@ use eval::ScoreTable;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{FileHeader, Parts, SpaceRows, offset, whole, wrong};
+use super::{FileHeader, Parts, SpaceRows, offset, write_new, wrong};
 use crate::exit::BadInput;
 
 /// The one entry of the file's metadata.
@@ -57,7 +57,7 @@ pub(super) fn write(path: &Path, table: &ScoreTable) -> anyhow::Result<()> {
     let views = arrays.iter().map(Array::view).collect::<anyhow::Result<Vec<_>>>()?;
     // With a single entry, a map has only one order.
     let metadata = HashMap::from([(HEADER.to_owned(), header)]);
-    whole(path, &safetensors::serialize(views, Some(metadata))?)
+    write_new(path, &safetensors::serialize(views, Some(metadata))?)
 }
 
 /// An array of a file, little endian and row-major.

@@ -51,6 +51,8 @@ impl Sums {
         loss: impl FnOnce() -> Result<Losses, E>,
     ) -> Result<(), E> {
         let at = place.at;
+        // Not beside the next one's activations.
+        self.features = None;
         let Losses { total, terms, features, codes } = place.compute(loss)?;
         let value = f64::try_from(&total).during("reading the loss").map_err(|err| at.failed(err))?;
         self.loss += share * value;

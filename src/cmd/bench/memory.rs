@@ -1,6 +1,5 @@
 //! `longvid bench memory`: what a training step costs against the number of frames, measured beside planned.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
@@ -14,13 +13,14 @@ use crate::exit::Interrupted;
 use crate::progress::Progress;
 use crate::report::memory::{Outcome, Point, markdown, memory_chart};
 use crate::session::Session;
+use crate::whole;
 
 pub(crate) fn memory(args: &BenchMemoryArgs, session: &Session) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {:?}", args.out))?;
     let points = sweep(args, session)?;
     let text = record(args, &points, session)?;
-    write(&args.out.join("memory.md"), &text)?;
-    write(&args.out.join("memory.svg"), &memory_chart(&points).draw().standalone())?;
+    whole::write(&args.out.join("memory.md"), &text)?;
+    whole::write(&args.out.join("memory.svg"), memory_chart(&points).draw().standalone())?;
     Ok(say(text.trim_end())?)
 }
 
@@ -113,7 +113,7 @@ fn sweep(args: &BenchMemoryArgs, session: &Session) -> anyhow::Result<Vec<Point>
             Some(point) => point,
             None => child(&plan.args, expected, session)?,
         });
-        write(&path, &serde_json::to_string_pretty(&points)?)?;
+        whole::write(&path, serde_json::to_string_pretty(&points)?)?;
         progress.set(points.len() as u64, &note);
     }
     progress.finish(&format!("{} points", points.len()));
@@ -167,11 +167,4 @@ fn record(args: &BenchMemoryArgs, points: &[Point], session: &Session) -> anyhow
         markdown(points),
         toml::to_string(&setup.preset)?
     ))
-}
-
-/// Whole or not at all.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let beside = path.with_extension("part");
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
-    written.with_context(|| format!("cannot write {path:?}"))
 }

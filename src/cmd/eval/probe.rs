@@ -6,7 +6,6 @@ mod kinds;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use eval::{AttentiveSearch, Pool, ResultRow, Run, expect_disjoint};
 use nn::{Vit, VitConfig};
 use serde::{Deserialize, Serialize};
@@ -26,6 +25,7 @@ use crate::labelled::Labelled;
 use crate::presets::PretrainPreset;
 use crate::session::Session;
 use crate::weights::{in_folder, on_clip};
+use crate::whole;
 
 /// What results call the encoder that was not trained.
 const RANDOM: &str = "random weights";
@@ -131,7 +131,7 @@ fn run((probe, read): (&Probe, Read), args: &ProbeArgs, session: &Session) -> an
     let (train_clips, test_clips) = (path(&args.train_clips), path(&args.test_clips));
     let results = Results { probe: probe.name(), reads: read, views: args.views, train_clips, test_clips, rows };
     let out = args.out.clone().unwrap_or_else(|| file.with_file_name(format!("eval_{}.json", probe.name())));
-    std::fs::write(&out, serde_json::to_string_pretty(&results)?).with_context(|| format!("cannot write {out:?}"))?;
+    whole::write(&out, serde_json::to_string_pretty(&results)?)?;
     print(&results)?;
     Ok(say(&format!("wrote {}", out.display()))?)
 }

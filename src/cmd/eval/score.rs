@@ -19,7 +19,7 @@ use crate::report::errors_folder;
 use crate::report::picture::Picture;
 use crate::report::scored::{Scored, class_table, markdown};
 use crate::session::Session;
-use crate::{scores, truth};
+use crate::{scores, truth, whole};
 
 /// Worst errors of a label space that are drawn.
 const NUM_DRAWN: usize = 12;
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &ScoreArgs, session: &Session) -> anyhow::Result<()> {
     std::fs::create_dir_all(if folder == Path::new("") { Path::new(".") } else { &folder })
         .with_context(|| format!("cannot create {folder:?}"))?;
     let table = markdown(&scored);
-    write_text(&folder.join("scores.md"), &table)?;
+    whole::write(&folder.join("scores.md"), &table)?;
     for (store, results) in stores.iter().zip(&scored) {
         write(&folder, results)?;
         if let Some(store) = store {
@@ -104,24 +104,20 @@ fn distinct(path: &Path, before: &[PathBuf]) -> String {
 /// `score_NAME.json`, and for each label space its confusions and classes as tables and picture.
 fn write(folder: &Path, results: &Scored) -> anyhow::Result<()> {
     let path = results_file(folder, results);
-    write_text(&path, &serde_json::to_string_pretty(results)?)?;
+    whole::write(&path, &serde_json::to_string_pretty(results)?)?;
     for space in &results.evaluation.spaces {
         let beside = |ending: &str| path.with_file_name(format!("score_{}_{}_{ending}", results.name, space.name));
         let partial = results.evaluation.partial.as_deref();
-        write_text(&beside("confusion.csv"), &confusion_csv(space, partial))?;
-        write_text(&beside("confusion.svg"), &results.confusion_chart(space).draw().standalone())?;
+        whole::write(&beside("confusion.csv"), confusion_csv(space, partial))?;
+        whole::write(&beside("confusion.svg"), results.confusion_chart(space).draw().standalone())?;
         let partial = partial.map(|partial| format!("{partial}\n")).unwrap_or_default();
-        write_text(&beside("classes.txt"), &format!("{partial}{}", class_table(space)))?;
+        whole::write(&beside("classes.txt"), format!("{partial}{}", class_table(space)))?;
     }
     Ok(())
 }
 
 fn results_file(folder: &Path, results: &Scored) -> PathBuf {
     folder.join(format!("score_{}.json", results.name))
-}
-
-fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| format!("cannot write {path:?}"))
 }
 
 /// A row for each right class, a column for each answer; classes that have clips or were answered. The first column's name

@@ -21,6 +21,7 @@ use crate::presets::FinetunePreset;
 use crate::scores;
 use crate::session::Session;
 use crate::weights::in_folder;
+use crate::whole;
 
 /// File of a run folder.
 pub(super) const CLASSIFIER: &str = "classifier.safetensors";
@@ -116,7 +117,7 @@ impl Results {
 
     fn write_to(&self, path: &Path) -> anyhow::Result<()> {
         let json = serde_json::to_string_pretty(self)?;
-        std::fs::write(path, json).with_context(|| format!("cannot write {path:?}"))?;
+        whole::write(path, json)?;
         Ok(say(&format!("wrote {}", path.display()))?)
     }
 }
