@@ -61,7 +61,7 @@ pub(super) fn views(dive: &Dive, scene: &Scene) -> Vec<View> {
 }
 
 /// How much more a still camera shows than one that follows.
-const STILL_VIEW: f32 = 1.45;
+const STILL_VIEW: f32 = 1.6;
 /// Room that a still camera leaves above the diver's centre of mass at the top of the flight, metres: an arm's reach.
 const STILL_HEADROOM: f32 = 1.0;
 

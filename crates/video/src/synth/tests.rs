@@ -3,6 +3,7 @@ use std::f32::consts::{PI, TAU};
 use std::sync::atomic::AtomicBool;
 
 use super::body::Body;
+use super::dive::TURNING;
 use super::vec3::vec3;
 use super::*;
 
@@ -286,4 +287,33 @@ fn an_interrupt_leaves_no_annotations_and_videos_of_unknown_origin_are_not_kept(
     let stopped = synth_dives(&options, &|_, _| (), &AtomicBool::new(true)).unwrap_err();
     assert!(matches!(stopped, crate::VideoError::Interrupted { num_done: 0 }), "{stopped}");
     assert!(!stranger.exists() && !folder.path().join("Diving48_V2_train.json").exists());
+}
+
+#[test]
+fn from_a_tripod_the_diver_turns_within_the_picture() {
+    let options = DiveOptions { camera: Camera::Still, ..options() };
+    for (index, &class) in all_classes().iter().enumerate().step_by(7) {
+        let scene = Scene::draw(5, index as u64);
+        let dive = Dive::draw(class, &options, index as u64, scene.board_height());
+        let view = camera::views(&dive, &scene)[0];
+        // Until most of the somersaults and all of the twists are done.
+        let turning = dive.takeoff_secs + TURNING[1] * (dive.entry_secs - dive.takeoff_secs);
+        for i in 0..=100 {
+            let t = dive.takeoff_secs + (turning - dive.takeoff_secs) * i as f32 / 100.0;
+            let centre = view.project(dive.centre_at(t));
+            assert!(centre.x.abs() < 0.5 && centre.y.abs() < 0.5, "dive {index} at {t} s: {}, {}", centre.x, centre.y);
+        }
+    }
+}
+
+#[test]
+fn a_studio_is_of_one_colour() {
+    let scene = Scene::draw(5, 1).in_studio();
+    let still = background::Ripples { centre: vec3(0.0, 0.0, 0.0), since: -1.0, strength: 1.0 };
+    for (x, y) in [(0.0, 0.0), (0.4, 0.5), (-0.4, -0.5), (0.1, -2.0)] {
+        let ray = vec3(x, y, -1.0);
+        assert_eq!(scene.backdrop(ray, 0.0, &still).0, scene.wall);
+        // The pool has a wall with windows, beams and seats, and water below them.
+        assert_ne!(Scene::draw(5, 1).backdrop(ray, 0.0, &still).0, scene.wall);
+    }
 }
